@@ -1,0 +1,6 @@
+//! Generated from `abi/tables`; see `abi/generate.py`.
+
+#[rustfmt::skip]
+pub mod reasons;
+#[rustfmt::skip]
+pub mod worker_frame;
