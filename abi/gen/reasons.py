@@ -74,6 +74,7 @@ class Reason(IntEnum):
     ANSWER_TOO_LARGE = 509
     CLIENT_GONE = 600
     DRAIN_CUT = 601
+    CLIENT_TOO_SLOW = 602
     INTERNAL = 699
 
 
@@ -293,6 +294,10 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.DRAIN_CUT: ReasonInfo(
         503, "server_error", "draining", "us", True,
         "the drain time ended before the answer was complete",
+    ),
+    Reason.CLIENT_TOO_SLOW: ReasonInfo(
+        499, "", "", "client", False,
+        "the client would not read its answer",
     ),
     Reason.INTERNAL: ReasonInfo(
         500, "server_error", "internal_error", "us", True,

@@ -125,6 +125,8 @@ pub enum Reason {
     ClientGone = 600,
     /// the drain time ended before the answer was complete
     DrainCut = 601,
+    /// the client would not read its answer
+    ClientTooSlow = 602,
     /// an internal error
     Internal = 699,
 }
@@ -205,6 +207,7 @@ impl Reason {
         Self::AnswerTooLarge,
         Self::ClientGone,
         Self::DrainCut,
+        Self::ClientTooSlow,
         Self::Internal,
     ];
 
@@ -266,6 +269,7 @@ impl Reason {
             509 => Self::AnswerTooLarge,
             600 => Self::ClientGone,
             601 => Self::DrainCut,
+            602 => Self::ClientTooSlow,
             699 => Self::Internal,
             _ => return None,
         })
@@ -760,6 +764,15 @@ impl Reason {
                 fault: Fault::Us,
                 retry: true,
                 message: "the drain time ended before the answer was complete",
+            },
+            Self::ClientTooSlow => ReasonInfo {
+                name: "client_too_slow",
+                status: 499,
+                kind: "",
+                code: "",
+                fault: Fault::Client,
+                retry: false,
+                message: "the client would not read its answer",
             },
             Self::Internal => ReasonInfo {
                 name: "internal",
