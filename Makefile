@@ -1,0 +1,70 @@
+# The verbs of this repository, the same for people and for CI. `make help` lists them.
+# Every verb installs what it needs first; a second run finds it there and starts in seconds.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+ENGINE ?= llama
+WORKERS ?= 2
+CONFIG ?= deploy/config/dev.yaml
+ARGS ?=
+
+# One interpreter for the Rust module, whoever builds it, so that maturin, cargo test and clippy share their work.
+export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(HOME)/.cargo/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE ?= 1
+CARGO := cd fastpath && cargo
+
+.PHONY: help
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup setup-python
+setup-python:
+	@deploy/setup/packages.sh build
+	@deploy/setup/python.sh
+
+setup: setup-python ## install Debian packages, .venv, Python packages, and build the Rust module
+	@deploy/setup/module.sh
+
+.PHONY: certs
+certs: setup-python ## development CA, server and client certificates, worker key in certs/dev
+	@$(PY) -m certs.dev_ca
+
+.PHONY: demo
+demo: setup certs ## ask a real model one question through the whole product, show what happened, stop
+	@$(PY) deploy/local/demo.py $(ARGS)
+
+.PHONY: run
+run: setup certs ## the stack in the foreground: ENGINE=llama|echo|openai WORKERS=2 CONFIG=deploy/config/dev.yaml
+	@$(PY) deploy/local/stack.py --engine $(ENGINE) --workers $(WORKERS) --config $(CONFIG) $(ARGS)
+
+.PHONY: test
+test: setup certs ## every test: Rust, then Python; skips are printed with their reason
+	@deploy/setup/test.sh $(ARGS)
+
+.PHONY: lint
+lint: setup ## formats, types, lints, import rules, generated files, the repository checked as data
+	@deploy/setup/lint.sh
+
+.PHONY: format
+format: setup-python ## rewrite Python and Rust in the one format
+	@ruff check --fix --quiet . ; ruff format .
+	@$(CARGO) fmt --all
+
+.PHONY: gen
+gen: setup-python ## regenerate abi/gen, fastpath/types/src/gen and the protobuf stubs
+	@$(PY) -m abi.generate
+	@$(PY) deploy/setup/stubs.py
+
+.PHONY: lock
+lock: setup-python ## resolve requirements.lock anew from pyproject.toml
+	@$(PY) deploy/setup/lock.py
+
+.PHONY: clean
+clean: ## remove everything that the other verbs made, except the development keys
+	rm -rf .venv .run fastpath/target bench/results deploy/testbed/out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
