@@ -1,0 +1,119 @@
+"""`make testbed`: boots a kernel with soft-RoCE under emulation and runs the named scenarios over real RDMA verbs in it.
+
+Nothing of the host is changed but `deploy/testbed/out` (logs) and the packages that it installs. See docs/testbed.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from deploy.testbed.machine import Machine, MachineOptions, NoKernel  # noqa: E402  (path set above)
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "out"
+VIRTME = "virtme-ng==1.42"
+EXAMPLE = Path("/usr/share/doc/libucx-dev/examples/ucp_client_server.c")
+SCENARIOS = ("smoke",)
+
+
+def say(text: str) -> None:
+    """A progress line."""
+    print(f"testbed: {text}", flush=True)
+
+
+def install() -> None:
+    """Debian packages and virtme-ng, only what is missing."""
+    # No initial RAM disk for the kernel: virtme-ng makes its own, and Debian's takes a minute to build.
+    environment = {**os.environ, "INITRD": "No"}
+    subprocess.run([ROOT / "deploy/setup/packages.sh", "build", "testbed"], check=True, env=environment)
+    if importlib.util.find_spec("virtme_ng") is None:
+        say(f"installing {VIRTME}")
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", VIRTME], check=True)
+
+
+def build_example() -> None:
+    """UCX's own client/server example, from Debian's libucx-dev: an oracle that is not ours."""
+    sources = OUT / "example"
+    sources.mkdir(parents=True, exist_ok=True)
+    for name in ("ucp_client_server.c", "hello_world_util.h", "ucp_util.h"):
+        packed = EXAMPLE.with_name(name + ".gz")
+        if packed.exists():
+            (sources / name).write_bytes(subprocess.run(["zcat", packed], check=True, stdout=subprocess.PIPE).stdout)
+        else:
+            shutil.copy(EXAMPLE.with_name(name), sources / name)
+    program = OUT / "ucp_client_server"
+    subprocess.run(["cc", "-O2", "-o", program, sources / EXAMPLE.name, "-lucp", "-lucs"], check=True)
+
+
+def run_scenario(name: str, options: MachineOptions) -> tuple[dict[str, str], str]:
+    """Boots, runs one scenario, shows its lines; returns its facts and what went wrong, "" for nothing."""
+    script = HERE / "guest" / f"{name}.sh" if "/" not in name else Path(name).resolve()
+    machine = Machine(options, ["bash", str(HERE / "guest/boot.sh"), str(OUT), str(script)])
+    facts: dict[str, str] = {}
+    wrong = ""
+    with (OUT / f"{script.stem}.log").open("w") as log:
+        for line in machine.lines():
+            log.write(line + "\n")
+            if line.startswith("fact ") and "=" in line:
+                key, value = line.removeprefix("fact ").split("=", 1)
+                facts[key] = value
+                continue
+            if line.startswith("fail "):
+                wrong = line.removeprefix("fail ")
+            print(f"  vm | {line}", flush=True)
+    if machine.timed_out:
+        wrong = f"ended after {options.timeout_s:.0f} s"
+    elif machine.status != 0 and not wrong:
+        wrong = f"exit status {machine.status}"
+    return facts, wrong
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Command line to values."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("scenario", nargs="*", help=f"{', '.join(SCENARIOS)}, or the path of a script; default: all")
+    parser.add_argument("--timeout-s", type=float, default=600.0, help="bound of one machine's life")
+    parser.add_argument("--memory", default="2G")
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--kvm", action="store_true", help="hardware virtualisation instead of emulation")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the scenarios, prints their facts; 0 when all went well."""
+    wanted = parse(arguments)
+    OUT.mkdir(exist_ok=True)
+    install()
+    build_example()
+    options = MachineOptions(
+        shared=OUT, memory=wanted.memory, cpus=wanted.cpus, timeout_s=wanted.timeout_s, kvm=wanted.kvm
+    )
+    failed = []
+    for name in wanted.scenario or SCENARIOS:
+        say(f"{name}: booting ({'KVM' if options.kvm else 'emulation: half a minute'})")
+        began = time.monotonic()
+        try:
+            facts, wrong = run_scenario(name, options)
+        except NoKernel as error:
+            facts, wrong = {}, str(error)
+        for key, value in facts.items():
+            print(f"{key}={value}")
+        say(
+            f"{name}: {'failed: ' + wrong if wrong else 'ok'} after {time.monotonic() - began:.0f} s, log in {OUT.name}/"
+        )
+        failed += [name] if wrong else []
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
