@@ -1,7 +1,7 @@
 """Writes requirements.lock: the exact version of every Python package that `make` installs.
 
-Asks pip to resolve pyproject.toml (run-time dependencies and the `openai` and `dev` extras) as if nothing were installed, and adds
-the pins of the `llama` extra as they stand, because that one is installed without dependencies. Run it as `make lock`.
+Asks pip to resolve pyproject.toml (run-time dependencies, the `openai` and `dev` extras) as if nothing were installed,
+and adds the pins of the `llama` extra as they stand: that one is installed without dependencies. Run it as `make lock`.
 """
 
 from __future__ import annotations

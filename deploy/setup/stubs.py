@@ -1,6 +1,6 @@
-"""Writes the checked-in Python stubs of every .proto file in dpu_proto; `--check` compares only and exits 1 where one differs.
+"""Writes the checked-in Python stubs of every .proto file in dpu_proto; `--check` compares only.
 
-The versions in requirements.lock decide the text (grpcio-tools, mypy-protobuf), so the comparison is exact on every machine.
+The versions in requirements.lock (grpcio-tools, mypy-protobuf) decide the text, so the comparison is exact everywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def protos() -> list[str]:
 
 
 def generate(into: Path) -> None:
-    """Runs protoc with the message, service and type-stub writers; raises SystemExit with protoc's status when it fails."""
+    """Runs protoc with the message, service and type-stub writers; raises SystemExit with protoc's own status."""
     outs = [f"--{kind}_out={into}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     beside = Path(sys.executable).parent
     plugins = [f"--plugin={name}={beside / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]

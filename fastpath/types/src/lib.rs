@@ -1,5 +1,7 @@
 //! What crosses between the stages: reasons, worker frames, the plan, a request's head. No I/O, no clock.
 
+#![forbid(unsafe_code)]
+
 pub mod dispatch;
 pub mod gen;
 pub mod ids;
