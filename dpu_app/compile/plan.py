@@ -1,0 +1,120 @@
+"""Compiles a desired state to a plan. The previous plan comes in as an argument; nothing is read or remembered."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import replace
+
+from dpu_app.compile.buckets import buckets, from_bytes, to_bytes
+from dpu_app.model.desired import Desired
+from dpu_app.model.listeners import Limits, Listener
+from dpu_app.model.models import Arm, Model
+from dpu_app.model.part import duration_ms
+from dpu_app.model.plan import (
+    Plan,
+    PlanArm,
+    PlanCertificate,
+    PlanLimits,
+    PlanListener,
+    PlanModel,
+    PlanRate,
+    PlanTenant,
+    PlanWorker,
+)
+from dpu_app.model.tenants import Tenant
+
+
+def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, epoch_floor: int = 0) -> Plan:
+    """The plan of a checked desired state. File names start at `folder` and become absolute.
+
+    The epoch is the previous one where the content is the same; else it is one above the previous one and above
+    `epoch_floor`, the highest that any target has seen.
+    """
+    plan = Plan(
+        revision=revision,
+        epoch=previous.epoch,
+        listeners=tuple(listener(item, folder) for item in desired.listeners),
+        tenants=tuple(tenant(item) for item in desired.tenants),
+        models=tuple(model(item, previous) for item in desired.models),
+        workers=tuple(PlanWorker(item.name, item.address, pairs(item.labels)) for item in desired.workers),
+        worker_key_file=absolute(desired.worker_key_file, folder),
+    )
+    if plan.same_content(previous) and previous.epoch > 0:
+        return plan
+    return replace(plan, epoch=max(previous.epoch, epoch_floor) + 1)
+
+
+def absolute(name: str, folder: str) -> str:
+    """A file name that means the same from everywhere."""
+    return os.path.normpath(os.path.join(folder, name))
+
+
+def pairs(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Labels in an order that does not depend on how they were written."""
+    return tuple(sorted(labels.items()))
+
+
+def listener(item: Listener, folder: str) -> PlanListener:
+    """One listener."""
+    certificates = tuple(
+        PlanCertificate(
+            server_names=certificate.server_names,
+            certificate_file=absolute(certificate.certificate_file, folder),
+            private_key_file=absolute(certificate.private_key_file, folder),
+        )
+        for certificate in item.certificates
+    )
+    return PlanListener(item.name, item.address, certificates, limits(item.limits))
+
+
+def limits(item: Limits) -> PlanLimits:
+    """The limits with times in milliseconds."""
+    return PlanLimits(
+        connections_max=item.connections_max,
+        head_bytes_max=item.head_bytes_max,
+        headers_max=item.headers_max,
+        body_bytes_max=item.body_bytes_max,
+        json_depth_max=item.json_depth_max,
+        handshake_timeout_ms=duration_ms(item.handshake_timeout),
+        head_timeout_ms=duration_ms(item.head_timeout),
+        body_timeout_ms=duration_ms(item.body_timeout),
+        idle_timeout_ms=duration_ms(item.idle_timeout),
+        request_timeout_ms=duration_ms(item.request_timeout),
+        h2_streams_max=item.h2_streams_max,
+        drain_timeout_ms=duration_ms(item.drain_timeout),
+    )
+
+
+def tenant(item: Tenant) -> PlanTenant:
+    """One tenant; a limit that does not apply is None or 0."""
+    rate = item.limits.request_rate
+    return PlanTenant(
+        name=item.name,
+        keys=tuple(key.removeprefix("sha256:") for key in item.keys),
+        models=item.models,
+        request_rate=PlanRate(rate.requests, duration_ms(rate.per), rate.burst or rate.requests) if rate else None,
+        concurrency_max=item.limits.concurrency_max or 0,
+        priority=item.priority,
+    )
+
+
+def model(item: Model, previous: Plan) -> PlanModel:
+    """One model; its buckets move as little as they can from those of the previous plan."""
+    names = [arm.name for arm in item.arms]
+    weights = {arm.name: int(arm.weight_percent * 100) for arm in item.arms}
+    before = next((old for old in previous.models if old.name == item.name), None)
+    layout = from_bytes(before.buckets, [old.name for old in before.arms]) if before else None
+    arms = tuple(plan_arm(arm, item.name) for arm in item.arms)
+    return PlanModel(item.name, item.aliases, arms, to_bytes(buckets(layout, weights), names))
+
+
+def plan_arm(item: Arm, model_name: str) -> PlanArm:
+    """One arm."""
+    return PlanArm(
+        name=item.name,
+        weight=int(item.weight_percent * 100),
+        engine_model=item.engine_model or model_name,
+        worker_labels=pairs(item.worker_labels),
+        max_tokens_default=item.max_tokens_default,
+        max_tokens_max=item.max_tokens_max,
+    )

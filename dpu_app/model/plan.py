@@ -1,0 +1,139 @@
+"""A plan: what the desired state compiles to. The words and the order are those of the desired state.
+
+Targets translate it; the fast path's form of it is `dpu_proto/fastpath/v1/fastpath.proto`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+BUCKETS = 10_000  # one bucket is 0.01 % of a model's conversations
+
+
+@dataclass(frozen=True)
+class PlanCertificate:
+    """Files are absolute paths."""
+
+    server_names: tuple[str, ...]
+    certificate_file: str
+    private_key_file: str
+
+
+@dataclass(frozen=True)
+class PlanLimits:
+    """Every limit of a listener, none of them zero."""
+
+    connections_max: int
+    head_bytes_max: int
+    headers_max: int
+    body_bytes_max: int
+    json_depth_max: int
+    handshake_timeout_ms: int
+    head_timeout_ms: int
+    body_timeout_ms: int
+    idle_timeout_ms: int
+    request_timeout_ms: int
+    h2_streams_max: int
+    drain_timeout_ms: int
+
+
+@dataclass(frozen=True)
+class PlanListener:
+    """One address that speaks HTTPS."""
+
+    name: str
+    address: str
+    certificates: tuple[PlanCertificate, ...]
+    limits: PlanLimits
+
+
+@dataclass(frozen=True)
+class PlanRate:
+    """GCRA: `requests` in `interval_ms`, `burst` at once."""
+
+    requests: int
+    interval_ms: int
+    burst: int
+
+
+@dataclass(frozen=True)
+class PlanTenant:
+    """`keys` are SHA-256 digests in hex; `concurrency_max` 0 means no limit."""
+
+    name: str
+    keys: tuple[str, ...]
+    models: tuple[str, ...]
+    request_rate: PlanRate | None
+    concurrency_max: int
+    priority: int
+
+
+@dataclass(frozen=True)
+class PlanArm:
+    """`weight` is in 0.01 %; `worker_labels` are sorted pairs."""
+
+    name: str
+    weight: int
+    engine_model: str
+    worker_labels: tuple[tuple[str, str], ...]
+    max_tokens_default: int
+    max_tokens_max: int
+
+
+@dataclass(frozen=True)
+class PlanModel:
+    """`buckets` has BUCKETS bytes, each the index of an arm."""
+
+    # Bytes as base64 where a plan is written as JSON.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    name: str
+    aliases: tuple[str, ...]
+    arms: tuple[PlanArm, ...]
+    buckets: bytes
+
+
+@dataclass(frozen=True)
+class PlanWorker:
+    """`labels` are sorted pairs."""
+
+    name: str
+    address: str
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What targets are programmed with. `epoch` rises by one with every plan whose content differs."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    revision: int
+    epoch: int
+    listeners: tuple[PlanListener, ...] = ()
+    tenants: tuple[PlanTenant, ...] = ()
+    models: tuple[PlanModel, ...] = ()
+    workers: tuple[PlanWorker, ...] = ()
+    worker_key_file: str = ""
+
+    def same_content(self, other: Plan) -> bool:
+        """Whether only revision and epoch may differ."""
+        return self == replace(other, revision=self.revision, epoch=self.epoch)
+
+
+# What a target has that was never programmed, and what it is given back when its first plan is rolled back.
+EMPTY_PLAN = Plan(revision=0, epoch=0)
+_ADAPTER = TypeAdapter(Plan)
+
+
+def plan_to_json(plan: Plan) -> bytes:
+    """UTF-8 JSON that `plan_from_json` reads."""
+    return _ADAPTER.dump_json(plan)
+
+
+def plan_from_json(data: bytes) -> Plan:
+    """Raises ValueError where the bytes are not a plan."""
+    return _ADAPTER.validate_json(data)

@@ -1,0 +1,64 @@
+"""Tenants: who may ask, for which models, and how much."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from dpu_app.model.part import Duration, Items, ModelName, Name, Part, refusal, shorter_than
+
+KEY = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def key_reference(text: str) -> str:
+    """`sha256:` and 64 lower-case hex digits. Raises a refusal, which never repeats the text: it may be a key."""
+    if KEY.fullmatch(text) is None:
+        raise refusal(
+            "is not a reference to an API key", 'write sha256:<64 hex digits>, from: printf %s "$KEY" | sha256sum'
+        )
+    return text
+
+
+KeyReference = Annotated[
+    str, AfterValidator(key_reference), WithJsonSchema({"type": "string", "pattern": f"^{KEY.pattern}$"})
+]
+
+
+class RequestRate(Part):
+    """So many requests in each interval (GCRA: they come back evenly, not all at once)."""
+
+    requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    """Requests in one interval."""
+    per: Duration
+    """The interval."""
+    burst: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    """Requests that may come at once after a pause; as many as `requests` when left out."""
+
+
+class TenantLimits(Part):
+    """What a tenant may use. A limit that is left out does not apply."""
+
+    request_rate: RequestRate | None = None
+    """Requests per interval; above it 429 with retry-after."""
+    concurrency_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Requests in flight at the same time; above it 429."""
+
+
+class Tenant(Part):
+    """Somebody who pays for tokens."""
+
+    name: Name
+    """Short and unique; metrics and logs carry it."""
+    keys: Annotated[Items[KeyReference], Field(min_length=1, max_length=64)]
+    """SHA-256 of each API key: `printf %s "$KEY" | sha256sum`. Several, so that a key can be changed at leisure."""
+    models: Annotated[Items[ModelName], Field(min_length=1, max_length=256)]
+    """Models that the tenant may use, by name (their aliases come with them)."""
+    limits: TenantLimits = TenantLimits()
+    """No limit when left out."""
+    priority: Annotated[int, Field(ge=0, le=255)] = 0
+    """0 is lowest; workers see it."""
+
+
+Tenants = Annotated[Items[Tenant], Field(min_length=1), shorter_than(10_000)]

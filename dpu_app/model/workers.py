@@ -1,0 +1,23 @@
+"""Workers: the inference hosts that requests are handed to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from dpu_app.model.part import Address, Items, Labels, Name, Part, shorter_than
+
+
+class Worker(Part):
+    """One host-worker process."""
+
+    name: Name
+    """Short and unique; metrics and logs carry it."""
+    address: Address
+    """Its UCX listener, IP:PORT."""
+    labels: Labels = Field(default_factory=dict)
+    """What arms select by: gpu: l40s, rack: r12, ..."""
+
+
+Workers = Annotated[Items[Worker], Field(min_length=1), shorter_than(1_024)]
