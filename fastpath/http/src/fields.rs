@@ -1,0 +1,220 @@
+//! The header fields that we act on, collected in one pass, and what they mean for the request (not its framing).
+
+use crate::routing::{self, Refused};
+use crate::scan::malformed;
+use crate::target::Target;
+use dpu_types::{Reason, Refusal, RequestHead};
+
+/// A field that may be there once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Single<'a> {
+    #[default]
+    Absent,
+    One(&'a [u8]),
+    Many,
+}
+
+impl<'a> Single<'a> {
+    fn see(&mut self, value: &'a [u8]) {
+        *self = if *self == Self::Absent { Self::One(value) } else { Self::Many };
+    }
+
+    /// The value, or a refusal when it is there twice.
+    fn once(self, twice: &str) -> Result<Option<&'a [u8]>, Refusal> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::One(value) => Ok(Some(value)),
+            Self::Many => Err(malformed(twice)),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Fields<'a> {
+    pub host: Single<'a>,
+    pub content_length: Single<'a>,
+    pub transfer_encoding: Single<'a>,
+    pub expect: Single<'a>,
+    pub te: Single<'a>,
+    pub connection: Connection,
+    /// `upgrade` or `http2-settings`
+    pub upgrade: bool,
+    /// `keep-alive` or `proxy-connection`: harmless in HTTP/1, forbidden in HTTP/2
+    pub hop_by_hop: bool,
+    content_type: Single<'a>,
+    content_encoding: Single<'a>,
+    authorization: Single<'a>,
+    conversation_id: Single<'a>,
+    arm_override: Single<'a>,
+    traceparent: Single<'a>,
+}
+
+/// Options of all `connection` fields together.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Connection {
+    pub present: bool,
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+    /// An option that is not a token, or that would make a field hop-by-hop which must not be.
+    pub unsound: bool,
+}
+
+/// The longest name that we know: `transfer-encoding`, `x-conversation-id`.
+const NAME_BYTES_MAX: usize = 17;
+
+impl<'a> Fields<'a> {
+    /// Looks at one field, its name in any case, its value without the white space around it.
+    pub(crate) fn see(&mut self, name: &[u8], value: &'a [u8]) {
+        let mut lower = [0; NAME_BYTES_MAX];
+        let Some(lower) = lower.get_mut(..name.len()) else { return };
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        match &*lower {
+            b"host" => self.host.see(value),
+            b"content-length" => self.content_length.see(value),
+            b"transfer-encoding" => self.transfer_encoding.see(value),
+            b"connection" => self.connection.see(value),
+            b"upgrade" | b"http2-settings" => self.upgrade = true,
+            b"keep-alive" | b"proxy-connection" => self.hop_by_hop = true,
+            b"expect" => self.expect.see(value),
+            b"te" => self.te.see(value),
+            b"content-type" => self.content_type.see(value),
+            b"content-encoding" => self.content_encoding.see(value),
+            b"authorization" => self.authorization.see(value),
+            b"x-conversation-id" => self.conversation_id.see(value),
+            b"x-dpu-arm" => self.arm_override.see(value),
+            b"traceparent" => self.traceparent.see(value),
+            _ => {}
+        }
+    }
+
+    /// Routes and checks what the framing does not depend on.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        target: Target<'_>,
+        host: String,
+        body: Declared,
+    ) -> Result<RequestHead, Refused> {
+        let path = match target {
+            Target::Asterisk => return Err(routing::asterisk()),
+            Target::Origin { path } | Target::Absolute { path, .. } => path,
+        };
+        let route = routing::route(method, path)?;
+        let plain = |refusal| Refused { refusal, allow: None };
+        self.check_body(route.endpoint.takes_body(), body).map_err(plain)?;
+        let owned = |single: Single<'_>, twice| -> Result<Option<Vec<u8>>, Refused> {
+            Ok(single.once(twice).map_err(plain)?.map(<[u8]>::to_vec))
+        };
+        Ok(RequestHead {
+            endpoint: route.endpoint,
+            path_id: route.path_id,
+            host,
+            authorization: owned(self.authorization, "authorization is there twice")?,
+            conversation_id: owned(self.conversation_id, "x-conversation-id is there twice")?,
+            arm_override: owned(self.arm_override, "x-dpu-arm is there twice")?,
+            traceparent: traceparent(self.traceparent),
+        })
+    }
+
+    fn check_body(&self, takes_body: bool, body: Declared) -> Result<(), Refusal> {
+        match (takes_body, body) {
+            (false, Declared::Some) => return Err(malformed("this endpoint takes no body")),
+            (false, _) => return Ok(()),
+            (true, Declared::Missing) => return Err(Reason::HttpLengthRequired.into()),
+            (true, _) => {}
+        }
+        let json = matches!(self.content_type, Single::One(value) if is_json(value));
+        let identity = match self.content_encoding {
+            Single::Absent => true,
+            Single::One(coding) => coding.eq_ignore_ascii_case(b"identity"),
+            Single::Many => false,
+        };
+        if json && identity {
+            return Ok(());
+        }
+        Err(Reason::HttpMediaType.into())
+    }
+}
+
+/// What the head says of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declared {
+    /// HTTP/1 without any length.
+    Missing,
+    /// Length 0, or HTTP/2 without a length, whose end of stream tells.
+    EmptyOrUnsaid,
+    /// Some bytes, or chunks.
+    Some,
+}
+
+impl Connection {
+    fn see(&mut self, value: &[u8]) {
+        self.present = true;
+        for option in
+            value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+        {
+            match option {
+                _ if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                _ if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                _ if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                _ => self.unsound |= !is_token(option) || is_end_to_end(option),
+            }
+        }
+    }
+}
+
+/// Fields that must never be declared hop-by-hop: an intermediary would drop them (RFC 9110, 7.6.1).
+fn is_end_to_end(name: &[u8]) -> bool {
+    [
+        &b"host"[..],
+        b"content-length",
+        b"transfer-encoding",
+        b"content-type",
+        b"content-encoding",
+        b"authorization",
+    ]
+    .iter()
+    .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// RFC 9110, 5.6.2.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_tchar)
+}
+
+/// `application/json`, with no parameter but `charset=utf-8`.
+fn is_json(value: &[u8]) -> bool {
+    if value == b"application/json" {
+        return true;
+    }
+    let mut parts = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let media = parts.next().unwrap_or_default();
+    media.eq_ignore_ascii_case(b"application/json")
+        && parts.all(|parameter| {
+            [&b"charset=utf-8"[..], b"charset=\"utf-8\"", b""]
+                .iter()
+                .any(|ok| parameter.eq_ignore_ascii_case(ok))
+        })
+}
+
+/// The 55 characters of a valid field (W3C Trace Context, 3.2); a doubled or broken one starts a new trace, as it says.
+fn traceparent(field: Single<'_>) -> Option<String> {
+    let Single::One(value) = field else { return None };
+    let (known, future) = value.split_at_checked(55)?;
+    let is_lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let shape = known.iter().enumerate().all(|(index, byte)| match index {
+        2 | 35 | 52 => *byte == b'-',
+        _ => is_lower_hex(byte),
+    });
+    let version = &known[..2];
+    let tail = future.is_empty() || (version != b"00" && future[0] == b'-');
+    let not_zero = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
+    let valid = shape && tail && version != b"ff" && not_zero(&known[3..35]) && not_zero(&known[36..52]);
+    valid.then(|| format!("00{}", String::from_utf8_lossy(&known[2..])))
+}
+
+#[cfg(test)]
+mod tests;
