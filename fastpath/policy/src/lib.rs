@@ -1,1 +1,21 @@
-//! TODO
+//! What may pass, as what, and where to: authenticate, normalise, limit and steer one request at a time.
+//!
+//! Pure: no I/O, no clock, no threads. A [`Policy`] is one plan, checked and made quick to ask; it is immutable and
+//! replaced whole. What has to outlive it (how much of its rate a tenant has used) is the [`LimitState`].
+
+mod auth;
+mod check;
+mod decision;
+pub mod json;
+mod limits;
+mod policy;
+pub mod rules;
+mod steer;
+
+pub use auth::TenantIndex;
+pub use check::{ALIASES_MAX, MODELS_MAX, TENANTS_MAX, WORKERS_MAX};
+pub use decision::{Decision, Edit, Refused};
+pub use json::JsonLimits;
+pub use limits::{LimitState, Permit, RateView};
+pub use policy::Policy;
+pub use steer::{bucket_of, BUCKETS};

@@ -1,0 +1,315 @@
+//! One plan made quick to ask, and the order in which a request is judged.
+
+use crate::auth::{sha256, Keys};
+use crate::decision::{Decision, Refused};
+use crate::json::{canonical, JsonLimits, Tree, Value};
+use crate::limits::{Gcra, LimitState, Permit, RateView, Usage};
+use crate::rules::{self, Normalised};
+use crate::steer::{self, Arm, Model};
+use crate::{check, TenantIndex};
+use bytes::Bytes;
+use dpu_types::{plan, MonoNs, Reason, Refusal, RequestHead};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long a tenant at its concurrency limit is asked to wait. Nobody knows when a running request ends; a second
+/// is in the order of a short answer.
+const CONCURRENCY_RETRY_MS: u64 = 1_000;
+
+/// A checked plan. Immutable: a new plan is a new `Policy`, and both can be asked at the same time.
+#[derive(Debug)]
+pub struct Policy {
+    epoch: u64,
+    keys: Keys,
+    tenants: Vec<Tenant>,
+    /// Answers for an index of another policy: may use nothing.
+    nobody: Tenant,
+    models: Vec<Model>,
+    /// Names and aliases.
+    names: HashMap<Arc<str>, usize>,
+}
+
+#[derive(Debug)]
+struct Tenant {
+    name: Arc<str>,
+    hash: [u8; 16],
+    priority: u8,
+    gcra: Option<Gcra>,
+    concurrency_max: u32,
+    usage: Arc<Usage>,
+    /// By model index.
+    allowed: Box<[bool]>,
+    /// Names and aliases of the allowed models.
+    models: Vec<Arc<str>>,
+}
+
+/// A refusal before the rate of the tenant is known.
+type Early = (Refusal, Option<Arc<str>>);
+
+impl Policy {
+    /// Checks the plan and builds what is asked per request. `limits` learns the tenants' names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the plan; nothing was changed then.
+    pub fn build(plan: &plan::Plan, limits: &LimitState) -> Result<Self, Vec<plan::Problem>> {
+        let problems = check::problems(plan);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let models: Vec<Model> = plan.models.iter().map(|model| build_model(model, &plan.workers)).collect();
+        let names = build_names(plan);
+        let tenants = build_tenants(plan, limits, &names);
+        let mut keys = Keys::default();
+        for (i, tenant) in plan.tenants.iter().enumerate() {
+            for digest in tenant.key_sha256.iter().filter_map(|key| <[u8; 32]>::try_from(key.as_slice()).ok()) {
+                // Checked: no digest is there twice.
+                keys.insert(digest, TenantIndex(i));
+            }
+        }
+        Ok(Self { epoch: plan.epoch, keys, tenants, nobody: nobody(), models, names })
+    }
+
+    /// The plan's epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whose API key the value of `authorization` carries ("Bearer KEY").
+    ///
+    /// # Errors
+    /// `auth_missing` or `auth_invalid`.
+    pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<TenantIndex, Refusal> {
+        self.keys.authenticate(authorization)
+    }
+
+    /// The tenant's name, for records and metrics.
+    #[must_use]
+    pub fn tenant_name(&self, tenant: TenantIndex) -> &Arc<str> {
+        &self.tenant(tenant).name
+    }
+
+    /// Names and aliases of the models that the tenant may use, in the plan's order.
+    pub fn models(&self, tenant: TenantIndex) -> impl Iterator<Item = &Arc<str>> {
+        self.tenant(tenant).models.iter()
+    }
+
+    /// The tenant's request rate now; None where it has no limit.
+    #[must_use]
+    pub fn rate(&self, tenant: TenantIndex, now: MonoNs) -> Option<RateView> {
+        let tenant = self.tenant(tenant);
+        tenant.gcra.map(|gcra| gcra.view(&tenant.usage, now))
+    }
+
+    /// Judges one request: parse, model and permission, arm, rules, limits, receipt. Limits come last, so that a
+    /// request refused for its form uses nothing up.
+    ///
+    /// # Errors
+    /// The one reason why it goes nowhere; nothing was taken then.
+    pub fn decide(
+        &self,
+        tenant: TenantIndex,
+        head: &RequestHead,
+        body: &[u8],
+        json: JsonLimits,
+        now: MonoNs,
+    ) -> Result<Decision, Refused> {
+        let judged = self.judge(tenant, head, body, json);
+        let (asked, normalised) = judged.map_err(|(refusal, model)| Refused {
+            refusal,
+            model,
+            rate: self.rate(tenant, now),
+        })?;
+        let owner = self.tenant(tenant);
+        let (permit, rate) = owner.admit(now).map_err(|refusal| Refused {
+            refusal,
+            model: Some(Arc::clone(&asked.model.name)),
+            rate: self.rate(tenant, now),
+        })?;
+        Ok(asked.decision(tenant, owner, normalised, permit, rate))
+    }
+
+    /// The least loaded of the decision's workers; ties rotate with the bucket, so that the same loads give the
+    /// same worker. `load` tells the outstanding work of a worker of the plan, None where it is not usable.
+    #[must_use]
+    pub fn choose_worker(&self, decision: &Decision, load: impl Fn(usize) -> Option<u64>) -> Option<usize> {
+        steer::choose_worker(&decision.workers, decision.bucket, load)
+    }
+
+    fn tenant(&self, tenant: TenantIndex) -> &Tenant {
+        self.tenants.get(tenant.0).unwrap_or(&self.nobody)
+    }
+
+    fn judge(
+        &self,
+        tenant: TenantIndex,
+        head: &RequestHead,
+        body: &[u8],
+        json: JsonLimits,
+    ) -> Result<(Asked<'_>, Normalised), Early> {
+        let tree = Tree::parse(body, json).map_err(|error| (error.into(), None))?;
+        let fields = rules::Fields::of(&tree, head.endpoint).map_err(|refusal| (refusal, None))?;
+        let owner = self.tenant(tenant);
+        let (model, model_asked) = self.model_of(owner, &fields)?;
+        let with_model = |refusal| (refusal, Some(Arc::clone(&model.name)));
+        let key = fields.conversation_key(head.conversation_id.as_deref());
+        let bucket = steer::bucket_of(&owner.name, key.bytes());
+        let arm = model.arm(bucket).ok_or_else(|| with_model(Reason::Internal.into()))?;
+        let alias = model_asked != model.name;
+        let normalised = fields.normalise(arm, alias, key).map_err(with_model)?;
+        Ok((Asked { model, model_asked, arm, bucket }, normalised))
+    }
+}
+
+impl Policy {
+    fn model_of(&self, owner: &Tenant, fields: &rules::Fields<'_>) -> Result<(&Model, Arc<str>), Early> {
+        let asked = fields.model().map_err(|refusal| (refusal, None))?;
+        let unknown = || (Refusal::from(Reason::ModelNotFound).at("model"), None);
+        let (name, index) = self.names.get_key_value(&*asked).ok_or_else(unknown)?;
+        let model = self.models.get(*index).ok_or_else(unknown)?;
+        if !owner.allowed.get(*index).copied().unwrap_or(false) {
+            return Err((Refusal::from(Reason::ModelForbidden).at("model"), Some(Arc::clone(&model.name))));
+        }
+        Ok((model, Arc::clone(name)))
+    }
+}
+
+/// What a request asks for, found in the plan.
+struct Asked<'p> {
+    model: &'p Model,
+    model_asked: Arc<str>,
+    arm: &'p Arm,
+    bucket: u16,
+}
+
+impl Asked<'_> {
+    fn decision(
+        self,
+        tenant: TenantIndex,
+        owner: &Tenant,
+        normalised: Normalised,
+        permit: Permit,
+        rate: Option<RateView>,
+    ) -> Decision {
+        Decision {
+            tenant,
+            tenant_hash: owner.hash,
+            model: Arc::clone(&self.model.name),
+            model_asked: self.model_asked,
+            arm: Arc::clone(&self.arm.name),
+            engine_model: Arc::clone(&self.arm.engine_model),
+            bucket: self.bucket,
+            stream: normalised.stream,
+            include_usage: normalised.include_usage,
+            token_budget: normalised.token_budget,
+            priority: owner.priority,
+            receipt_sha256: sha256(&normalised.body),
+            body: Bytes::from(normalised.body),
+            edits: normalised.edits,
+            workers: Arc::clone(&self.arm.workers),
+            rate,
+            permit,
+        }
+    }
+}
+
+impl Tenant {
+    /// Takes a place and one request of the rate, or neither.
+    ///
+    /// The place is taken first because it can be given back without a trace, which a request of the rate cannot
+    /// (its bucket may have filled up meanwhile). Where both are used up, the rate is the reason given.
+    fn admit(&self, now: MonoNs) -> Result<(Permit, Option<RateView>), Refusal> {
+        let permit = Permit::take(&self.usage, self.concurrency_max);
+        let Some(permit) = permit else { return Err(self.at_concurrency_limit(now)) };
+        let rate = self.gcra.map(|gcra| gcra.take(&self.usage, now)).transpose().map_err(rate_limited)?;
+        Ok((permit, rate))
+    }
+
+    fn at_concurrency_limit(&self, now: MonoNs) -> Refusal {
+        match self.gcra.and_then(|gcra| gcra.wait_ms(&self.usage, now)) {
+            Some(ms) => rate_limited(ms),
+            None => Refusal::from(Reason::ConcurrencyLimited).retry_after_ms(CONCURRENCY_RETRY_MS),
+        }
+    }
+}
+
+fn rate_limited(ms: u64) -> Refusal {
+    Refusal::from(Reason::RateLimited).retry_after_ms(ms)
+}
+
+fn nobody() -> Tenant {
+    Tenant {
+        name: Arc::from("_unknown"),
+        hash: [0; 16],
+        priority: 0,
+        gcra: None,
+        concurrency_max: 1,
+        usage: Arc::default(),
+        allowed: Box::default(),
+        models: Vec::new(),
+    }
+}
+
+fn build_names(plan: &plan::Plan) -> HashMap<Arc<str>, usize> {
+    let mut names = HashMap::new();
+    for (i, model) in plan.models.iter().enumerate() {
+        names.insert(Arc::from(model.name.as_str()), i);
+        names.extend(model.aliases.iter().map(|alias| (Arc::from(alias.as_str()), i)));
+    }
+    names
+}
+
+fn build_model(model: &plan::Model, workers: &[plan::Worker]) -> Model {
+    Model {
+        name: Arc::from(model.name.as_str()),
+        arms: model.arms.iter().map(|arm| build_arm(arm, workers)).collect(),
+        buckets: model.buckets.as_slice().into(),
+    }
+}
+
+fn build_arm(arm: &plan::Arm, workers: &[plan::Worker]) -> Arm {
+    let mut engine_model_json = Vec::new();
+    canonical::write_string(&mut engine_model_json, &arm.engine_model);
+    let fits = |(_, worker): &(usize, &plan::Worker)| check::has_labels(worker, arm);
+    Arm {
+        name: Arc::from(arm.name.as_str()),
+        engine_model: Arc::from(arm.engine_model.as_str()),
+        engine_model_json: engine_model_json.into(),
+        max_tokens_default: arm.max_tokens_default,
+        max_tokens_max: arm.max_tokens_max,
+        workers: workers.iter().enumerate().filter(fits).map(|(i, _)| i).collect(),
+    }
+}
+
+fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &HashMap<Arc<str>, usize>) -> Vec<Tenant> {
+    let tenant_names: Vec<Arc<str>> = plan.tenants.iter().map(|tenant| Arc::from(tenant.name.as_str())).collect();
+    let usages = limits.usage_of(&tenant_names);
+    let each = plan.tenants.iter().zip(tenant_names).zip(usages);
+    each.map(|((tenant, name), usage)| build_tenant(plan, tenant, name, usage, names)).collect()
+}
+
+fn build_tenant(
+    plan: &plan::Plan,
+    tenant: &plan::Tenant,
+    name: Arc<str>,
+    usage: Arc<Usage>,
+    names: &HashMap<Arc<str>, usize>,
+) -> Tenant {
+    let may = |model: &plan::Model| tenant.models.contains(&model.name);
+    let called = |model: &plan::Model| std::iter::once(model.name.clone()).chain(model.aliases.clone());
+    let models = plan.models.iter().filter(|model| may(model)).flat_map(called);
+    let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(name.as_bytes());
+    Tenant {
+        hash,
+        priority: u8::try_from(tenant.priority).unwrap_or(u8::MAX),
+        gcra: tenant.request_rate.and_then(|rate| Gcra::new(rate.requests, rate.interval_ms, rate.burst)),
+        concurrency_max: tenant.concurrency_max,
+        allowed: plan.models.iter().map(may).collect(),
+        models: models.filter_map(|called| names.get_key_value(called.as_str()).map(|(name, _)| name.clone())).collect(),
+        name,
+        usage,
+    }
+}
+
+#[cfg(test)]
+mod tests;

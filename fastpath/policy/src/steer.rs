@@ -1,0 +1,73 @@
+//! Where a request goes: conversation -> bucket -> arm -> worker. The same conversation always meets the same arm.
+
+use std::sync::Arc;
+use xxhash_rust::xxh64::Xxh64;
+
+/// Buckets per model; an arm's weight of 0.01 % is one of them.
+pub const BUCKETS: usize = 10_000;
+
+/// The bucket of a conversation: XXH64 (seed 0) over the tenant's name, one zero byte and the conversation key,
+/// modulo 10,000. In Python: `xxhash.xxh64_intdigest(tenant + b"\0" + key) % 10_000`.
+///
+/// The conversation key is the first of these that is there and not empty:
+/// 1. the value of the header `x-conversation-id`;
+/// 2. the body's `user`, in UTF-8 without its escapes;
+/// 3. for chat: the RFC 8785 form of each message up to and including the first with role `user`, joined by commas;
+///    for completions: the first 256 bytes of the RFC 8785 form of `prompt`, for embeddings of `input`.
+///
+/// Without a key in the hash anybody can compute the bucket of a conversation, and so can our tools; a caller can
+/// choose their arm anyway, by trying conversation ids. XXH64 because it costs a tenth of SHA-256 over a long prompt.
+#[must_use]
+pub fn bucket_of(tenant: &str, conversation_key: &[u8]) -> u16 {
+    let mut hash = Xxh64::new(0);
+    hash.update(tenant.as_bytes());
+    hash.update(&[0]);
+    hash.update(conversation_key);
+    // A remainder by 10,000 fits into 16 bits.
+    (hash.digest() % BUCKETS as u64) as u16
+}
+
+/// The least loaded of an arm's workers; among equals the first from a start that the bucket chooses, so that the
+/// same loads give the same worker and ties spread over the workers. None where none is usable.
+pub(crate) fn choose_worker(
+    workers: &[usize],
+    bucket: u16,
+    load: impl Fn(usize) -> Option<u64>,
+) -> Option<usize> {
+    let start = usize::from(bucket) % workers.len().max(1);
+    let (tail, head) = workers.split_at_checked(start)?;
+    let rotated = head.iter().chain(tail).copied();
+    rotated.filter_map(|worker| Some((load(worker)?, worker))).min_by_key(|(load, _)| *load).map(|(_, worker)| worker)
+}
+
+/// One model as the plan steers it.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) name: Arc<str>,
+    pub(crate) arms: Vec<Arm>,
+    /// `BUCKETS` indices into `arms`, checked when the policy was built.
+    pub(crate) buckets: Box<[u8]>,
+}
+
+impl Model {
+    /// The arm of a bucket; None never happens for a checked plan.
+    pub(crate) fn arm(&self, bucket: u16) -> Option<&Arm> {
+        let index = self.buckets.get(usize::from(bucket))?;
+        self.arms.get(usize::from(*index))
+    }
+}
+
+/// One arm of a model.
+#[derive(Debug)]
+pub(crate) struct Arm {
+    pub(crate) name: Arc<str>,
+    pub(crate) engine_model: Arc<str>,
+    /// `engine_model` as a JSON string, ready to be written.
+    pub(crate) engine_model_json: Box<[u8]>,
+    pub(crate) max_tokens_default: u32,
+    pub(crate) max_tokens_max: u32,
+    pub(crate) workers: Arc<[usize]>,
+}
+
+#[cfg(test)]
+mod tests;
