@@ -15,7 +15,6 @@ ARGS ?=
 # One interpreter for the Rust module, whoever builds it, so that maturin, cargo test and clippy share their work.
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(HOME)/.cargo/bin:$(PATH)
-export PYTHONDONTWRITEBYTECODE ?= 1
 CARGO := cd fastpath && cargo
 
 .PHONY: help
