@@ -1,1 +1,19 @@
-//! TODO
+//! Worker frames over UCX: transports (UCX, stub, chaos) and the sessions of both sides on top.
+//!
+//! `session::Client` is the fast path's side, `session::Server` the worker's. Both are driven from one thread, take
+//! the time as an argument and never block: poll until nothing happens, `arm`, sleep on `event_fd` until
+//! `next_timer`.
+#![deny(unsafe_code)]
+
+pub mod chaos;
+pub mod session;
+pub mod stub;
+pub mod transport;
+
+pub use chaos::{ChaosConfig, ChaosTransport};
+pub use session::{
+    Client, ClientConfig, Event, OwnedModel, OwnedRequest, PeerState, Server, ServerConfig, ServerEvent,
+    SessionCounters, StreamGone, StreamKey, Summary, WorkerPhase, WorkerState,
+};
+pub use stub::{StubHub, StubTransport};
+pub use transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent, TransportKind};

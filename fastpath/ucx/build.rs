@@ -1,0 +1,2 @@
+//! Generates the raw UCX bindings from the installed headers.
+fn main() {}

@@ -1,0 +1,159 @@
+//! A transport that misbehaves by a seeded schedule: the fault-injecting twin of any transport.
+
+use crate::transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+
+/// How often something goes wrong, in 1/65536 per received frame; 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChaosConfig {
+    /// The same seed gives the same faults for the same frames.
+    pub seed: u64,
+    /// The peer is dropped instead of its frame delivered.
+    pub drop_peer: u16,
+    /// The frame is held back for one to `delay_polls_max` polls; others overtake it.
+    pub delay: u16,
+    /// Longest delay in polls. With it the reordering is bounded by the frames of so many polls.
+    pub delay_polls_max: u32,
+    /// The frame is cut short.
+    pub truncate: u16,
+    /// The frame is delivered twice.
+    pub duplicate: u16,
+}
+
+impl ChaosConfig {
+    /// Faults that a session must survive without anybody noticing: delay, reordering, doubles.
+    #[must_use]
+    pub const fn survivable(seed: u64) -> Self {
+        Self { seed, drop_peer: 0, delay: 16_384, delay_polls_max: 3, truncate: 0, duplicate: 8192 }
+    }
+}
+
+/// Wraps a transport and spoils what it delivers.
+pub struct ChaosTransport<T> {
+    inner: T,
+    config: ChaosConfig,
+    random: u64,
+    poll_count: u64,
+    /// (poll at which it is due, event)
+    held: VecDeque<(u64, TransportEvent)>,
+    incoming: Vec<TransportEvent>,
+}
+
+impl<T: Transport> ChaosTransport<T> {
+    /// A misbehaving `inner`.
+    pub fn new(inner: T, config: ChaosConfig) -> Self {
+        // Xorshift never leaves 0.
+        let random = config.seed | 1;
+        Self { inner, config, random, poll_count: 0, held: VecDeque::new(), incoming: Vec::new() }
+    }
+
+    /// xorshift64*: repeatable, and nothing here needs more.
+    fn dice(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    fn hits(&mut self, chance: u16) -> bool {
+        self.dice() % 65_536 < u64::from(chance)
+    }
+
+    fn spoil(&mut self, peer: PeerId, bytes: Bytes, out: &mut Vec<TransportEvent>) {
+        if self.hits(self.config.drop_peer) {
+            self.close(peer);
+            return out.push(TransportEvent::Lost { peer, why: "chaos dropped the peer".to_owned() });
+        }
+        let bytes = if self.hits(self.config.truncate) {
+            let size = self.dice() as usize % bytes.len().max(1);
+            bytes.slice(..size)
+        } else {
+            bytes
+        };
+        if self.hits(self.config.duplicate) {
+            out.push(TransportEvent::Frame { peer, bytes: bytes.clone() });
+        }
+        if self.hits(self.config.delay) && self.config.delay_polls_max > 0 {
+            let due = self.poll_count + 1 + self.dice() % u64::from(self.config.delay_polls_max);
+            self.held.push_back((due, TransportEvent::Frame { peer, bytes }));
+        } else {
+            out.push(TransportEvent::Frame { peer, bytes });
+        }
+    }
+
+    fn release(&mut self, out: &mut Vec<TransportEvent>) {
+        for _ in 0..self.held.len() {
+            match self.held.pop_front() {
+                Some((due, event)) if due <= self.poll_count => out.push(event),
+                Some(later) => self.held.push_back(later),
+                None => {}
+            }
+        }
+    }
+}
+
+impl<T: Transport> Transport for ChaosTransport<T> {
+    fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, TransportError> {
+        self.inner.listen(address)
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> Result<PeerId, TransportError> {
+        self.inner.connect(address)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.inner.buffer()
+    }
+
+    fn send(&mut self, peer: PeerId, frame: Vec<u8>) -> Result<(), TransportError> {
+        self.inner.send(peer, frame)
+    }
+
+    fn poll(&mut self, out: &mut Vec<TransportEvent>) -> usize {
+        let before = out.len();
+        self.poll_count += 1;
+        self.release(out);
+        let mut incoming = std::mem::take(&mut self.incoming);
+        self.inner.poll(&mut incoming);
+        for event in incoming.drain(..) {
+            match event {
+                TransportEvent::Frame { peer, bytes } => self.spoil(peer, bytes, out),
+                TransportEvent::Lost { peer, .. } => {
+                    // What was held comes before the loss, as from a real wire.
+                    let (now, later) = self.held.drain(..).partition(|(_, held)| held.peer() == peer);
+                    self.held = later;
+                    let now: VecDeque<(u64, TransportEvent)> = now;
+                    out.extend(now.into_iter().map(|(_, held)| held));
+                    out.push(event);
+                }
+                other => out.push(other),
+            }
+        }
+        self.incoming = incoming;
+        out.len() - before
+    }
+
+    fn event_fd(&self) -> Option<RawFd> {
+        self.inner.event_fd()
+    }
+
+    fn arm(&mut self) -> bool {
+        self.held.is_empty() && self.inner.arm()
+    }
+
+    fn close(&mut self, peer: PeerId) {
+        self.held.retain(|(_, event)| event.peer() != peer);
+        self.inner.close(peer);
+    }
+
+    fn transport_name(&self, peer: PeerId) -> String {
+        format!("chaos({})", self.inner.transport_name(peer))
+    }
+
+    fn counters(&self) -> TransportCounters {
+        self.inner.counters()
+    }
+}

@@ -1,0 +1,231 @@
+//! One connection: sequence numbers both ways, reordering, liveness. The same on both sides.
+
+use super::counters::SessionCounters;
+use crate::transport::{PeerId, Transport, TransportError};
+use bytes::Bytes;
+use dpu_types::gen::worker_frame::{Body, Ping, FLAG_PING_ANSWER};
+use dpu_types::wire::{Frame, FrameError};
+use dpu_types::{MonoNs, RequestId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Where the sequence number stands in the header (`abi/tables/worker_frame.toml`).
+const SEQUENCE_AT: std::ops::Range<usize> = 8..16;
+
+/// Why a frame was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    Full,
+    Gone,
+    TooLarge,
+}
+
+/// What becomes of a received frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is this frame's turn.
+    Now,
+    /// Kept until its turn.
+    Held,
+    /// Seen before.
+    Duplicate,
+    /// Too far ahead.
+    TooFar,
+}
+
+/// Liveness says what is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pulse {
+    Alive,
+    Lost,
+}
+
+/// Bounds of a link.
+#[derive(Clone, Copy)]
+pub struct LinkLimits {
+    pub ping_interval_ms: u64,
+    pub peer_timeout_ms: u64,
+    pub reorder_frames_max: usize,
+}
+
+pub struct Link {
+    pub peer: PeerId,
+    next_out: u64,
+    next_in: u64,
+    held: BTreeMap<u64, Bytes>,
+    heard: MonoNs,
+    asked: MonoNs,
+    /// Frames that must not be lost, waiting for a full transport; numbered when they go.
+    backlog: VecDeque<Vec<u8>>,
+    backlog_bytes: usize,
+}
+
+impl Link {
+    pub fn new(peer: PeerId, now: MonoNs) -> Self {
+        Self {
+            peer,
+            next_out: 0,
+            next_in: 0,
+            held: BTreeMap::new(),
+            heard: now,
+            asked: now,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+        }
+    }
+
+    /// Sends one frame, numbered. Nothing is sent and no number used on error.
+    pub fn send<T: Transport>(
+        &mut self,
+        via: &mut T,
+        counters: &mut SessionCounters,
+        id: RequestId,
+        flags: u16,
+        body: &Body<'_>,
+    ) -> Result<(), SendError> {
+        if !self.backlog.is_empty() {
+            counters.send_queue_full += 1;
+            return Err(SendError::Full);
+        }
+        let mut bytes = via.buffer();
+        encode(&mut bytes, self.next_out, id, flags, body).map_err(|_| SendError::TooLarge)?;
+        let size = bytes.len();
+        match via.send(self.peer, bytes) {
+            Ok(()) => {
+                self.next_out += 1;
+                counters.count_out(body.kind(), size);
+                Ok(())
+            }
+            Err(TransportError::Full) => {
+                counters.send_queue_full += 1;
+                Err(SendError::Full)
+            }
+            Err(TransportError::TooLarge) => Err(SendError::TooLarge),
+            Err(TransportError::Gone | TransportError::Failed(_)) => Err(SendError::Gone),
+        }
+    }
+
+    /// Like `send`, but keeps the frame for later where the transport is full.
+    pub fn send_or_keep<T: Transport>(
+        &mut self,
+        via: &mut T,
+        counters: &mut SessionCounters,
+        id: RequestId,
+        flags: u16,
+        body: &Body<'_>,
+    ) -> Result<(), SendError> {
+        match self.send(via, counters, id, flags, body) {
+            Err(SendError::Full) => {
+                let mut bytes = Vec::new();
+                encode(&mut bytes, 0, id, flags, body).map_err(|_| SendError::TooLarge)?;
+                self.backlog_bytes += bytes.len();
+                self.backlog.push_back(bytes);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Sends what waits, as far as the transport takes it.
+    pub fn flush<T: Transport>(&mut self, via: &mut T, counters: &mut SessionCounters) {
+        while let Some(waiting) = self.backlog.front() {
+            let mut bytes = via.buffer();
+            bytes.extend_from_slice(waiting);
+            bytes[SEQUENCE_AT].copy_from_slice(&self.next_out.to_le_bytes());
+            let (kind, size) = (bytes[1], bytes.len());
+            if via.send(self.peer, bytes).is_err() {
+                return;
+            }
+            self.next_out += 1;
+            counters.count_out(kind, size);
+            self.backlog_bytes -= size;
+            self.backlog.pop_front();
+        }
+    }
+
+    pub fn backlog_frames(&self) -> usize {
+        self.backlog.len()
+    }
+
+    pub fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// Takes note of a frame and says whether it is its turn.
+    pub fn turn(&mut self, sequence: u64, bytes: &Bytes, now: MonoNs, limits: LinkLimits) -> Turn {
+        self.heard = now;
+        if sequence == self.next_in {
+            self.next_in += 1;
+            return Turn::Now;
+        }
+        if sequence < self.next_in || self.held.contains_key(&sequence) {
+            return Turn::Duplicate;
+        }
+        if sequence - self.next_in > limits.reorder_frames_max as u64 {
+            return Turn::TooFar;
+        }
+        self.held.insert(sequence, bytes.clone());
+        Turn::Held
+    }
+
+    /// The next held frame whose turn has come.
+    pub fn next_held(&mut self) -> Option<Bytes> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let bytes = self.held.remove(&self.next_in)?;
+        self.next_in += 1;
+        Some(bytes)
+    }
+
+    /// Asks a silent peer, and gives up on one that was silent for too long.
+    pub fn pulse<T: Transport>(
+        &mut self,
+        via: &mut T,
+        counters: &mut SessionCounters,
+        now: MonoNs,
+        limits: LinkLimits,
+    ) -> Pulse {
+        if now >= self.heard.plus_ms(limits.peer_timeout_ms) {
+            counters.pings_lost += 1;
+            return Pulse::Lost;
+        }
+        if now >= self.heard.max(self.asked).plus_ms(limits.ping_interval_ms) {
+            self.asked = now;
+            // A full transport is busy sending; the peer's silence is then judged by the timeout alone.
+            let _ = self.send(via, counters, RequestId::NONE, 0, &Body::Ping(Ping { token: now.0 }));
+        }
+        Pulse::Alive
+    }
+
+    /// When `pulse` wants to be called.
+    pub fn next_pulse(&self, limits: LinkLimits) -> MonoNs {
+        let ask = self.heard.max(self.asked).plus_ms(limits.ping_interval_ms);
+        ask.min(self.heard.plus_ms(limits.peer_timeout_ms))
+    }
+
+    /// Answers a PING that asks; an answer needs none.
+    pub fn answer_ping<T: Transport>(
+        &mut self,
+        via: &mut T,
+        counters: &mut SessionCounters,
+        flags: u16,
+        token: u64,
+    ) {
+        if flags & FLAG_PING_ANSWER == 0 {
+            let answer = Body::Ping(Ping { token });
+            // Dropped where the transport is full: the peer hears the frames that fill it.
+            let _ = self.send(via, counters, RequestId::NONE, FLAG_PING_ANSWER, &answer);
+        }
+    }
+}
+
+fn encode(
+    out: &mut Vec<u8>,
+    sequence: u64,
+    id: RequestId,
+    flags: u16,
+    body: &Body<'_>,
+) -> Result<(), FrameError> {
+    // `Frame` owns its body; the clone copies references, never the payload.
+    Frame { sequence, request_id: id, flags, body: body.clone() }.encode(out)
+}
