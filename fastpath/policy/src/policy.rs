@@ -2,7 +2,7 @@
 
 use crate::auth::{sha256, Keys};
 use crate::decision::{Decision, Refused};
-use crate::json::{canonical, JsonLimits, Tree, Value};
+use crate::json::{canonical, JsonLimits, Tree};
 use crate::limits::{Gcra, LimitState, Permit, RateView, Usage};
 use crate::rules::{self, Normalised};
 use crate::steer::{self, Arm, Model};
