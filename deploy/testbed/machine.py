@@ -27,7 +27,7 @@ class MachineOptions:
     """How large the machine is and how long it may live."""
 
     shared: Path
-    """Folder of the host that is writable inside, at the same path; the rest of the root file system is read-only there."""
+    """Folder of the host that is writable inside, at the same path; the rest of the root is read-only there."""
     memory: str = "2G"
     """Memory in QEMU's notation."""
     cpus: int = 2
@@ -35,7 +35,7 @@ class MachineOptions:
     timeout_s: float = 600.0
     """The machine is ended after this, whatever it does."""
     kvm: bool = False
-    """Use the processor's virtualisation. Off, because a /dev/kvm that is there may still not work (nested machines)."""
+    """Use the processor's virtualisation. Off: a /dev/kvm that is there may still not work (nested machines)."""
 
 
 def newest_kernel(boot: Path = Path("/boot"), modules: Path = Path("/lib/modules")) -> str:

@@ -1,4 +1,4 @@
-"""`make testbed`: boots a kernel with soft-RoCE under emulation and runs the named scenarios over real RDMA verbs in it.
+"""`make testbed`: boots a kernel with soft-RoCE under emulation and runs scenarios over real RDMA verbs in it.
 
 Nothing of the host is changed but `deploy/testbed/out` (logs) and the packages that it installs. See docs/testbed.md.
 """
@@ -108,9 +108,7 @@ def main(arguments: list[str]) -> int:
             facts, wrong = {}, str(error)
         for key, value in facts.items():
             print(f"{key}={value}")
-        say(
-            f"{name}: {'failed: ' + wrong if wrong else 'ok'} after {time.monotonic() - began:.0f} s, log in {OUT.name}/"
-        )
+        say(f"{name}: {'failed: ' + wrong if wrong else 'ok'} after {time.monotonic() - began:.0f} s; logs: {OUT}")
         failed += [name] if wrong else []
     return 1 if failed else 0
 
