@@ -49,6 +49,15 @@ test: setup certs ## every test: Rust, then Python; skips are printed with their
 lint: setup ## formats, types, lints, import rules, generated files, the repository checked as data
 	@deploy/setup/lint.sh
 
+.PHONY: bench
+bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy and ours: CPU per request, requests/s, p50/p99
+	@deploy/setup/packages.sh build bench
+	@$(PY) bench/run.py $(ARGS)
+
+.PHONY: testbed
+testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosses to a worker over RDMA verbs
+	@$(PY) deploy/testbed/run.py $(ARGS)
+
 .PHONY: format
 format: setup-python ## rewrite Python and Rust in the one format
 	@ruff check --fix --quiet . ; ruff format .

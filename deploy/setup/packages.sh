@@ -21,7 +21,7 @@ missing_of() {
 # A list that cannot be refreshed (one foreign source down) does not stop a machine whose other lists are good.
 install() {
   as_root apt-get -q update || echo "apt-get update reported an error; going on with the lists that are here"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"
+  as_root env DEBIAN_FRONTEND=noninteractive INITRD="${INITRD:-Yes}" apt-get -q install -y --no-install-recommends "$@"
 }
 
 command -v dpkg-query >/dev/null ||
