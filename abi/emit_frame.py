@@ -76,9 +76,18 @@ def rust(table: dict[str, Any]) -> str:
             amp = "&" if field["type"] in ("bytes16", "bytes32", "models") else ""
             lines += [f"                out.{field['type']}({amp}body.{field['name']});"]
         lines += ["            }"]
-    lines += ["        }", "    }", "", "    /// Reads the fields of a kind; the reader must be empty afterwards.", "    ///"]
+    lines += [
+        "        }",
+        "    }",
+        "",
+        "    /// Reads the fields of a kind; the reader must be empty afterwards.",
+        "    ///",
+    ]
     lines += ["    /// # Errors", "    /// What is wrong with the bytes."]
-    lines += ["    pub fn take(kind: u8, from: &mut Reader<'a>) -> core::result::Result<Self, FrameError> {", "        Ok(match kind {"]
+    lines += [
+        "    pub fn take(kind: u8, from: &mut Reader<'a>) -> core::result::Result<Self, FrameError> {",
+        "        Ok(match kind {",
+    ]
     for frame in table["frame"]:
         name = camel(frame["name"].lower())
         lines += [f"            {frame['kind']} => Self::{name}({name} {{"]

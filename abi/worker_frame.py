@@ -148,6 +148,4 @@ class Reader:
         count = self.take("u16")
         if count > layout.MODELS_MAX:
             raise FrameError("too many models")
-        return tuple(
-            ModelInfo(self.string(), self.raw(32), self.string(), self.take("u32")) for _ in range(count)
-        )
+        return tuple(ModelInfo(self.string(), self.raw(32), self.string(), self.take("u32")) for _ in range(count))

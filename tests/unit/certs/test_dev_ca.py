@@ -25,18 +25,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("stem", "purpose"), [("server", "sslserver"), ("client-alice", "sslclient"), ("worker-w0", "sslserver")]
 )
 def test_openssl_accepts_each_certificate_for_its_purpose(made: Path, stem: str, purpose: str) -> None:
-    command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", made / "ca.pem"]
-    subprocess.run([*command, made / f"{stem}.pem"], check=True, capture_output=True)
+    command = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", str(made / "ca.pem")]
+    subprocess.run([*command, str(made / f"{stem}.pem")], check=True, capture_output=True)
 
 
 def test_openssl_refuses_a_client_certificate_as_a_server(made: Path) -> None:
-    command = ["openssl", "verify", "-purpose", "sslserver", "-CAfile", made / "ca.pem", made / "client-alice.pem"]
+    command = [
+        "openssl",
+        "verify",
+        "-purpose",
+        "sslserver",
+        "-CAfile",
+        str(made / "ca.pem"),
+        str(made / "client-alice.pem"),
+    ]
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
 
 
 @pytest.mark.parametrize("name", ["-verify_hostname localhost", "-verify_ip 127.0.0.1", "-verify_ip ::1"])
 def test_server_certificate_names_loopback(made: Path, name: str) -> None:
-    command = ["openssl", "verify", *name.split(), "-CAfile", made / "ca.pem", made / "server.pem"]
+    command = ["openssl", "verify", *name.split(), "-CAfile", str(made / "ca.pem"), str(made / "server.pem")]
     subprocess.run(command, check=True, capture_output=True)
 
 
