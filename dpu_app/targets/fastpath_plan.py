@@ -1,0 +1,90 @@
+"""A plan as the fast path is told it: `dpu_proto/fastpath/v1/fastpath.proto`. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+
+from dpu_app.model.plan import Plan, PlanArm, PlanListener, PlanModel, PlanTenant
+from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
+
+
+def to_proto(plan: Plan) -> pb.Plan:
+    """The plan as a message; every entry keeps its name and index, so that refusals can be found in the file."""
+    return pb.Plan(
+        revision=plan.revision,
+        epoch=plan.epoch,
+        listeners=[listener(item) for item in plan.listeners],
+        tenants=[tenant(item) for item in plan.tenants],
+        models=[model(item) for item in plan.models],
+        workers=[pb.Worker(name=w.name, address=w.address, labels=dict(w.labels)) for w in plan.workers],
+        worker_key_file=plan.worker_key_file,
+    )
+
+
+def digest(plan: Plan) -> bytes:
+    """SHA-256 of the deterministic serialisation: what the fast path says it has."""
+    return hashlib.sha256(to_proto(plan).SerializeToString(deterministic=True)).digest()
+
+
+def listener(item: PlanListener) -> pb.Listener:
+    """One listener."""
+    certificates = [
+        pb.Certificate(
+            server_names=certificate.server_names,
+            certificate_file=certificate.certificate_file,
+            private_key_file=certificate.private_key_file,
+        )
+        for certificate in item.certificates
+    ]
+    limits = item.limits
+    return pb.Listener(
+        name=item.name,
+        address=item.address,
+        certificates=certificates,
+        limits=pb.Limits(
+            connections_max=limits.connections_max,
+            head_bytes_max=limits.head_bytes_max,
+            headers_max=limits.headers_max,
+            body_bytes_max=limits.body_bytes_max,
+            json_depth_max=limits.json_depth_max,
+            handshake_timeout_ms=limits.handshake_timeout_ms,
+            head_timeout_ms=limits.head_timeout_ms,
+            body_timeout_ms=limits.body_timeout_ms,
+            idle_timeout_ms=limits.idle_timeout_ms,
+            request_timeout_ms=limits.request_timeout_ms,
+            h2_streams_max=limits.h2_streams_max,
+            drain_timeout_ms=limits.drain_timeout_ms,
+        ),
+    )
+
+
+def tenant(item: PlanTenant) -> pb.Tenant:
+    """One tenant."""
+    rate = item.request_rate
+    return pb.Tenant(
+        name=item.name,
+        key_sha256=[bytes.fromhex(key) for key in item.keys],
+        models=item.models,
+        request_rate=pb.RequestRate(requests=rate.requests, interval_ms=rate.interval_ms, burst=rate.burst)
+        if rate
+        else None,
+        concurrency_max=item.concurrency_max,
+        priority=item.priority,
+    )
+
+
+def model(item: PlanModel) -> pb.Model:
+    """One model."""
+    return pb.Model(name=item.name, aliases=item.aliases, arms=[arm(a) for a in item.arms], buckets=item.buckets)
+
+
+def arm(item: PlanArm) -> pb.Arm:
+    """One arm."""
+    return pb.Arm(
+        name=item.name,
+        weight=item.weight,
+        engine_model=item.engine_model,
+        worker_labels=dict(item.worker_labels),
+        max_tokens_default=item.max_tokens_default,
+        max_tokens_max=item.max_tokens_max,
+    )
