@@ -22,7 +22,7 @@ REGISTRIES = re.compile(
     )
 )
 UNFINISHED = re.compile(r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]) + r")\b")
-PURPOSE_MARKER = {".rs": "//! ", ".sh": "# ", ".h": "// ", ".c": "// ", ".p4": "// "}
+PURPOSE_MARKER = {".rs": "//! ", ".sh": "# ", ".h": "/* ", ".c": "/* ", ".p4": "// "}
 
 
 def lines_matching(pattern: re.Pattern[str], skip: tuple[str, ...] = ()) -> list[str]:

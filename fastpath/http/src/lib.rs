@@ -5,6 +5,8 @@
 //! * [`routing`]: method and path to endpoint, shared by both.
 //! * [`respond`], [`answer`], [`sse`]: heads, whole JSON bodies and event streams of answers.
 
+#![forbid(unsafe_code)]
+
 pub mod answer;
 pub mod body;
 pub mod date;

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock, no threads. A [`Policy`] is one plan, checked and made quick to ask; it is immutable and
 //! replaced whole. What has to outlive it (how much of its rate a tenant has used) is the [`LimitState`].
 
+#![forbid(unsafe_code)]
+
 mod auth;
 mod check;
 mod decision;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O or knows a runtime; `pipeline` drives the connections.
 
+#![forbid(unsafe_code)]
+
 mod certificates;
 pub mod config;
 pub mod failure;
