@@ -25,7 +25,8 @@ pub fn imf_fixdate(unix_s: u64) -> String {
 
 /// Year, month from 0, day from 1, of a day since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date
 /// algorithms", `civil_from_days`; years begin in March there so that a leap day comes last).
-fn civil(days: u64) -> (u64, usize, u64) {
+#[must_use]
+pub fn civil(days: u64) -> (u64, usize, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -1,1 +1,28 @@
-//! TODO
+//! The request path: sockets, threads and clocks around the stages TLS, HTTP, policy and RDMA.
+//!
+//! One pinned thread a core, each with its own runtime, connections and RDMA endpoints; nothing on the way of a
+//! request is shared between cores but counters and the limits of tenants.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod connection;
+mod core;
+mod core_thread;
+pub mod counters;
+mod exchange;
+mod fast_path;
+mod h1;
+mod h2;
+mod histogram;
+mod journal;
+pub mod metrics;
+mod programmed;
+mod rdma;
+mod record;
+mod slot;
+pub mod status;
+
+pub use fast_path::{Applied, Config, FastPath};
+pub use programmed::Limits;
+pub use record::Outcome;

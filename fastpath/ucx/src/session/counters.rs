@@ -77,6 +77,39 @@ impl SessionCounters {
         }
     }
 
+    /// Adds what another session has counted.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.frames_in.iter_mut().zip(other.frames_in) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.frames_out.iter_mut().zip(other.frames_out) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in [
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.handshakes, other.handshakes),
+            (&mut self.handshake_failures, other.handshake_failures),
+            (&mut self.out_of_order, other.out_of_order),
+            (&mut self.duplicates, other.duplicates),
+            (&mut self.reordered, other.reordered),
+            (&mut self.malformed, other.malformed),
+            (&mut self.pings_lost, other.pings_lost),
+            (&mut self.peers_lost, other.peers_lost),
+            (&mut self.reconnects, other.reconnects),
+            (&mut self.late_frames, other.late_frames),
+            (&mut self.send_queue_full, other.send_queue_full),
+            (&mut self.requests_refused_full, other.requests_refused_full),
+            (&mut self.peers_refused_full, other.peers_refused_full),
+            (&mut self.backlog_full, other.backlog_full),
+            (&mut self.early_cancels_dropped, other.early_cancels_dropped),
+            (&mut self.cancels_timed_out, other.cancels_timed_out),
+            (&mut self.receipts_refused, other.receipts_refused),
+        ] {
+            *mine += theirs;
+        }
+    }
+
     pub(super) fn count_in(&mut self, kind: u8, bytes: usize) {
         let kind = usize::from(kind);
         self.frames_in[if kind < FRAME_KINDS { kind } else { 0 }] += 1;

@@ -1,0 +1,303 @@
+//! What one core owns: its RDMA client, the requests on it, its counters. One thread, so no locks but the counters'.
+
+use crate::clock;
+use crate::counters::SharedCounters;
+use crate::journal::{Journal, BUFFER_BYTES};
+use crate::programmed::{Outstanding, Programmed};
+use crate::record::Record;
+use crate::slot::{Slot, Told};
+use dpu_policy::Permit;
+use dpu_types::{Dispatch, MonoNs, Reason, RequestId};
+use dpu_ucx::{Client, Event, UcxTransport};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use tokio::sync::{watch, Notify};
+
+/// Requests in flight on one core at most; each has a slot, a record and its canonical body's receipt.
+pub const REQUESTS_MAX: usize = 65_536;
+/// How often requests are looked through for a passed deadline, and the journal's buffer is handed over.
+pub const TICK_MS: u64 = 50;
+
+/// One core's state.
+pub struct Core {
+    /// From 0.
+    pub index: usize,
+    /// What is programmed now.
+    pub programmed: RefCell<Option<Arc<Programmed>>>,
+    /// The RDMA side; made with the first plan, which names the key.
+    pub client: RefCell<Option<Client<UcxTransport>>>,
+    /// Wakes the RDMA loop when something was sent or is to be timed.
+    pub kick: Notify,
+    /// Becomes true when the process drains.
+    pub draining: watch::Receiver<bool>,
+    /// Shared with whoever looks at the metrics.
+    pub counters: SharedCounters,
+    /// Workers as this core sees them, by index of the plan.
+    pub peers: RefCell<Vec<Peer>>,
+    slots: RefCell<HashMap<RequestId, Open>>,
+    abandoned: RefCell<HashMap<RequestId, Abandoned>>,
+    journal: Journal,
+    lines: RefCell<Vec<u8>>,
+    random: RefCell<RandomPool>,
+    date: RefCell<(u64, Rc<str>)>,
+    stopping: Cell<Option<Reason>>,
+}
+
+/// A worker as one core sees it.
+#[derive(Clone)]
+pub struct Peer {
+    /// Whether it can be given work.
+    pub ready: bool,
+    /// The engine's models.
+    pub models: Vec<String>,
+    /// In UCX's words.
+    pub transport: Arc<str>,
+}
+
+impl Peer {
+    /// Whether it has a model; an engine that tells no model, or "*", takes every name.
+    #[must_use]
+    pub fn serves(&self, engine_model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|m| m == "*" || m == engine_model)
+    }
+}
+
+struct Open {
+    slot: Rc<Slot>,
+    deadline: MonoNs,
+}
+
+/// A request whose client has gone, until the worker has confirmed that generation stopped.
+struct Abandoned {
+    record: Record,
+    reason: Reason,
+    _permit: Permit,
+    _outstanding: Outstanding,
+}
+
+impl Core {
+    /// A core with nothing programmed.
+    #[must_use]
+    pub fn new(index: usize, journal: Journal, counters: SharedCounters, draining: watch::Receiver<bool>) -> Self {
+        Self {
+            index,
+            programmed: RefCell::default(),
+            client: RefCell::default(),
+            kick: Notify::new(),
+            draining,
+            counters,
+            peers: RefCell::default(),
+            slots: RefCell::default(),
+            abandoned: RefCell::default(),
+            journal,
+            lines: RefCell::default(),
+            random: RefCell::default(),
+            date: RefCell::new((0, Rc::from(""))),
+            stopping: Cell::new(None),
+        }
+    }
+
+    /// 128 fresh random bits.
+    #[must_use]
+    pub fn mint(&self) -> RequestId {
+        RequestId(self.random.borrow_mut().take())
+    }
+
+    /// The `date` header's value, made once a second.
+    #[must_use]
+    pub fn date(&self) -> Rc<str> {
+        let unix_s = clock::unix_ms() / 1000;
+        let mut date = self.date.borrow_mut();
+        if date.0 != unix_s {
+            *date = (unix_s, Rc::from(dpu_http::date::imf_fixdate(unix_s)));
+        }
+        Rc::clone(&date.1)
+    }
+
+    /// Gives a request to its worker. Its events then come to the slot.
+    ///
+    /// # Errors
+    /// Why it could not be given.
+    pub fn submit(&self, dispatch: &Dispatch, slot: &Rc<Slot>, deadline: MonoNs, now: MonoNs) -> Result<(), Reason> {
+        if self.slots.borrow().len() >= REQUESTS_MAX {
+            return Err(Reason::WorkersBusy);
+        }
+        let mut client = self.client.borrow_mut();
+        client.as_mut().ok_or(Reason::NoWorker)?.submit(dispatch, now)?;
+        self.slots.borrow_mut().insert(dispatch.request_id, Open { slot: Rc::clone(slot), deadline });
+        self.kick.notify_one();
+        Ok(())
+    }
+
+    /// The worker has ended this request: no more events for it.
+    pub fn forget(&self, id: RequestId) {
+        self.slots.borrow_mut().remove(&id);
+    }
+
+    /// Stops a request that the worker still has; the record ends when the worker has confirmed.
+    pub fn abandon(&self, record: Record, reason: Reason, permit: Permit, outstanding: Outstanding) {
+        let id = record.request_id;
+        self.forget(id);
+        let ended = Abandoned { record, reason, _permit: permit, _outstanding: outstanding };
+        self.abandoned.borrow_mut().insert(id, ended);
+        if let Some(client) = self.client.borrow_mut().as_mut() {
+            client.cancel(id, reason, clock::now());
+        }
+        self.kick.notify_one();
+    }
+
+    /// Counts and journals the end of a request.
+    pub fn end(&self, record: &Record, reason: Reason) {
+        let now = clock::now();
+        self.counters.lock().ended(record, reason, now);
+        if !self.journal.is_on() {
+            return;
+        }
+        let mut lines = self.lines.borrow_mut();
+        if lines.is_empty() {
+            // The loop may be asleep with nothing to time: it has to hand this buffer over soon.
+            self.kick.notify_one();
+        }
+        record.write_line(reason, now, &mut lines);
+        if lines.len() >= BUFFER_BYTES {
+            self.journal.submit(std::mem::take(&mut lines));
+        }
+    }
+
+    /// Whether the loop has to tick.
+    #[must_use]
+    pub fn has_timed_work(&self) -> bool {
+        !self.slots.borrow().is_empty() || !self.lines.borrow().is_empty()
+    }
+
+    /// Requests that are not ended.
+    #[must_use]
+    pub fn open_requests(&self) -> usize {
+        self.slots.borrow().len() + self.abandoned.borrow().len()
+    }
+
+    /// Stops what is past its deadline and hands the journal's buffer over.
+    pub fn tick(&self, now: MonoNs) {
+        for open in self.slots.borrow().values() {
+            if open.deadline <= now {
+                open.slot.tell(Told::Stop(Reason::WorkerTimeout));
+            }
+        }
+        let lines = std::mem::take(&mut *self.lines.borrow_mut());
+        if !lines.is_empty() {
+            self.journal.submit(lines);
+        }
+    }
+
+    /// Ends every request with a reason; returns how many there were.
+    pub fn stop_all(&self, reason: Reason) -> usize {
+        self.stopping.set(Some(reason));
+        let slots = self.slots.borrow();
+        slots.values().for_each(|open| open.slot.tell(Told::Stop(reason)));
+        slots.len()
+    }
+
+    /// The reason for a request whose connection went away: the client, unless we are stopping.
+    #[must_use]
+    pub fn gone_reason(&self) -> Reason {
+        self.stopping.get().unwrap_or(Reason::ClientGone)
+    }
+
+    /// Brings an event of the RDMA side to whom it is for.
+    pub fn deliver(&self, event: Event) {
+        let Some(id) = event_id(&event) else { return };
+        if let Some(open) = self.slots.borrow().get(&id) {
+            open.slot.tell(Told::Frame(event));
+            return;
+        }
+        self.deliver_abandoned(id, &event);
+    }
+
+    fn deliver_abandoned(&self, id: RequestId, event: &Event) {
+        if matches!(event, Event::Tokens { .. }) {
+            return;
+        }
+        let Some(mut gone) = self.abandoned.borrow_mut().remove(&id) else { return };
+        let delivered = gone.record.completion_tokens;
+        match event {
+            Event::Cancelled { tokens_sent, tokens_wasted, cancel_us, .. } => {
+                gone.record.tokens_wasted = tokens_sent.saturating_sub(delivered).saturating_add(*tokens_wasted);
+                gone.record.cancel_us = Some(*cancel_us);
+            }
+            Event::End { summary, .. } | Event::Result { summary, .. } => {
+                gone.record.prompt_tokens = summary.prompt_tokens;
+                gone.record.cached_tokens = summary.cached_tokens;
+                gone.record.tokens_wasted = summary.completion_tokens.saturating_sub(delivered);
+            }
+            _ => {}
+        }
+        self.end(&gone.record, gone.reason);
+    }
+}
+
+fn event_id(event: &Event) -> Option<RequestId> {
+    match event {
+        Event::Tokens { id, .. }
+        | Event::Result { id, .. }
+        | Event::End { id, .. }
+        | Event::Fail { id, .. }
+        | Event::Cancelled { id, .. } => Some(*id),
+        Event::WorkerChanged { .. } => None,
+    }
+}
+
+/// Random bytes drawn from the system's generator a page at a time.
+struct RandomPool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for RandomPool {
+    fn default() -> Self {
+        Self { bytes: [0; 1024], used: 1024 }
+    }
+}
+
+impl RandomPool {
+    fn take(&mut self) -> [u8; 16] {
+        if self.used + 16 > self.bytes.len() {
+            fill_random(&mut self.bytes);
+            self.used = 0;
+        }
+        let mut out = [0; 16];
+        out.copy_from_slice(&self.bytes[self.used..self.used + 16]);
+        // What was handed out must not be found in memory later and guessed to be the next.
+        self.bytes[self.used..self.used + 16].fill(0);
+        self.used += 16;
+        out
+    }
+}
+
+/// Fills a buffer from aws-lc's generator.
+pub fn fill_random(out: &mut [u8]) {
+    if aws_lc_rs::rand::fill(out).is_err() {
+        // aws-lc aborts the process by itself when the system has no entropy; this is never reached, and going
+        // on without random identifiers would be worse than stopping.
+        std::process::abort();
+    }
+}
+
+/// A flag that any thread may raise.
+#[derive(Clone, Debug, Default)]
+pub struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    /// Raises it.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,221 @@
+//! The request path as a whole: its cores, the plan that they serve by, its status and its end.
+
+use crate::core::Flag;
+use crate::core_thread::{Command, CoreConfig, CoreHandle};
+use crate::counters::CoreCounters;
+use crate::journal::Journal;
+use crate::programmed::{sha256, Programmed};
+use crate::status::{self, Status};
+use dpu_policy::LimitState;
+use dpu_types::plan::Problem;
+use dpu_ucx::TransportKind;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Connections that the kernel holds for a core that is busy, per listener and core.
+const BACKLOG: i32 = 4096;
+/// For all cores to take a plan. They take it between two events, so this is met only by a core that hangs.
+const ADOPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to start.
+pub struct Config {
+    /// For people and for the workers' logs.
+    pub name: String,
+    /// Cores.
+    pub threads: usize,
+    /// Path, "-", or none.
+    pub journal: Option<String>,
+    /// Which transports UCX may take.
+    pub transport: TransportKind,
+}
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// Programmed now, by this call or before.
+    pub applied: bool,
+    /// This call changed something.
+    pub changed: bool,
+    /// Programmed now; 0 for none.
+    pub epoch: u64,
+    /// Why not.
+    pub problems: Vec<Problem>,
+}
+
+/// The request path.
+pub struct FastPath {
+    cores: Mutex<Vec<CoreHandle>>,
+    programmed: Mutex<Option<Arc<Programmed>>>,
+    limits: LimitState,
+    journal: Journal,
+    draining: watch::Sender<bool>,
+    broken: Flag,
+}
+
+impl FastPath {
+    /// Starts the cores; they serve nothing before the first plan.
+    ///
+    /// # Errors
+    /// The journal cannot be opened or a thread not made.
+    pub fn start(config: &Config) -> io::Result<Self> {
+        let journal = Journal::open(config.journal.as_deref())?;
+        let (draining, watched) = watch::channel(false);
+        let broken = Flag::default();
+        let core = CoreConfig {
+            name: config.name.clone(),
+            transport: config.transport,
+            journal: journal.clone(),
+            broken: broken.clone(),
+        };
+        let start = |index| CoreHandle::start(index, core.clone(), watched.clone());
+        let cores = (0..config.threads.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            cores: Mutex::new(cores),
+            programmed: Mutex::new(None),
+            limits: LimitState::new(),
+            journal,
+            draining,
+            broken,
+        })
+    }
+
+    /// Programs a whole plan on every core, or nothing. `bytes` is a `Plan` of `fastpath.proto`.
+    pub fn apply(&self, bytes: &[u8]) -> Applied {
+        let mut programmed = lock(&self.programmed);
+        let epoch = programmed.as_ref().map_or(0, |plan| plan.epoch);
+        if programmed.as_ref().is_some_and(|plan| plan.sha256 == sha256(bytes)) {
+            return Applied { applied: true, epoch, ..Applied::default() };
+        }
+        let refused = |problems| Applied { epoch, problems, ..Applied::default() };
+        let plan = match Programmed::build(bytes, &self.limits, programmed.as_deref()) {
+            Ok(plan) => Arc::new(plan),
+            Err(problems) => return refused(problems),
+        };
+        let cores = lock(&self.cores);
+        let sockets = match self.bind(&plan, programmed.as_deref(), cores.len()) {
+            Ok(sockets) => sockets,
+            Err(problems) => return refused(problems),
+        };
+        if let Err(why) = adopt(&cores, &plan, sockets) {
+            return refused(vec![problem("plan", &why, "restart the fast path; its log has more")]);
+        }
+        *programmed = Some(Arc::clone(&plan));
+        Applied { applied: true, changed: true, epoch: plan.epoch, problems: Vec::new() }
+    }
+
+    /// Sockets of the listeners that are new: for each core, one for each address.
+    fn bind(
+        &self,
+        plan: &Programmed,
+        before: Option<&Programmed>,
+        cores: usize,
+    ) -> Result<Vec<Vec<(SocketAddr, TcpListener)>>, Vec<Problem>> {
+        let mut sockets: Vec<Vec<_>> = (0..cores).map(|_| Vec::new()).collect();
+        for (index, listener) in plan.listeners.iter().enumerate() {
+            if before.is_some_and(|p| p.listeners.iter().any(|l| l.address == listener.address)) {
+                continue;
+            }
+            for core in &mut sockets {
+                let socket = listen(listener.address).map_err(|error| {
+                    let what = format!("{}: {error}", listener.address);
+                    vec![problem(&format!("listeners[{index}].address"), &what, "free the address or choose another")]
+                })?;
+                core.push((listener.address, socket));
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// What is programmed, and how the workers are.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let programmed = lock(&self.programmed).clone();
+        let views: Vec<_> = lock(&self.cores).iter().map(CoreHandle::workers).collect();
+        status::of(programmed.as_deref(), &views, *self.draining.borrow(), self.broken.is_up())
+    }
+
+    /// Everything that was counted, over all cores.
+    #[must_use]
+    pub fn counters(&self) -> CoreCounters {
+        let mut total = CoreCounters::default();
+        for core in lock(&self.cores).iter() {
+            total.add(&core.counters.lock());
+        }
+        total
+    }
+
+    /// The plan's listeners with their open connections.
+    #[must_use]
+    pub fn connections_open(&self) -> Vec<(String, u32)> {
+        let programmed = lock(&self.programmed).clone();
+        let listeners = programmed.iter().flat_map(|plan| plan.listeners.iter());
+        let open = |l: &crate::programmed::Listener| l.open.load(std::sync::atomic::Ordering::Relaxed);
+        listeners.map(|l| (l.name.to_string(), open(l))).collect()
+    }
+
+    /// Journal lines that did not reach the disk.
+    #[must_use]
+    pub fn journal_lines_lost(&self) -> u64 {
+        self.journal.losses().lines()
+    }
+
+    /// Takes no new connection, lets requests finish for `timeout`, ends what is left with an error event, and
+    /// ends the cores. Returns how many requests were cut. A second call returns 0 at once.
+    pub fn drain(&self, timeout: Duration) -> usize {
+        self.draining.send_replace(true);
+        let mut cores = lock(&self.cores);
+        let waiting: Vec<_> = cores.iter().filter_map(|core| drain_one(core, timeout)).collect();
+        let cut = waiting.iter().filter_map(|done| done.recv().ok()).sum();
+        cores.iter_mut().for_each(CoreHandle::join);
+        cut
+    }
+}
+
+fn drain_one(core: &CoreHandle, timeout: Duration) -> Option<std::sync::mpsc::Receiver<usize>> {
+    let (done, waiting) = sync_channel(1);
+    core.command(Command::Drain { timeout, done }).then_some(waiting)
+}
+
+fn adopt(
+    cores: &[CoreHandle],
+    plan: &Arc<Programmed>,
+    sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
+) -> Result<(), String> {
+    let (done, waiting) = sync_channel(cores.len());
+    for (core, sockets) in cores.iter().zip(sockets) {
+        if !core.command(Command::Adopt { plan: Arc::clone(plan), sockets, done: done.clone() }) {
+            return Err("a core has ended".to_owned());
+        }
+    }
+    let until = Instant::now() + ADOPT_TIMEOUT;
+    for _ in cores {
+        let left = until.saturating_duration_since(Instant::now());
+        waiting.recv_timeout(left).map_err(|_| "a core does not answer".to_owned())??;
+    }
+    Ok(())
+}
+
+/// A listening socket that shares its address with those of the other cores; the kernel spreads connections.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn problem(entry: &str, what: &str, fix: &str) -> Problem {
+    Problem { entry: entry.to_owned(), what: what.to_owned(), fix: fix.to_owned() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is replaced whole, never changed in part.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

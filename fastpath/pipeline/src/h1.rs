@@ -1,0 +1,312 @@
+//! HTTP/1.x on one connection: head, body, exchange, answer; again while the connection is kept.
+
+use crate::connection::Io;
+use crate::core::Core;
+use crate::exchange::{begin, refusal_answer, refuse, Answer, Begun, Exchange, Step};
+use crate::programmed::{Limits, Listener};
+use crate::record::{Protocol, Record};
+use bytes::{Buf, Bytes, BytesMut};
+use dpu_http::respond::{self, ResponseHead, EVENT_STREAM, JSON};
+use dpu_http::{BodyDecoder, BodyFraming, Head, HeadParser};
+use dpu_types::{Reason, Refusal};
+use std::future::{poll_fn, Future};
+use std::io;
+use std::pin::{pin, Pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+/// What is read at once; also what a pipelining client may send ahead while it waits for its answer.
+const READ_BYTES: usize = 16 * 1024;
+/// An answer buffer larger than this is given back to the allocator after use.
+const OUT_BYTES_KEPT: usize = 64 * 1024;
+/// How long a close_notify may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves a connection until it ends. Every way out has been counted where there was something to count.
+pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
+    let mut connection = Connection {
+        core: Rc::clone(core),
+        io,
+        limits: &listener.limits,
+        input: BytesMut::new(),
+        out: Vec::with_capacity(1024),
+        parser: HeadParser::new(),
+    };
+    while matches!(connection.one_request().await, Ok(Next::Keep)) {}
+    // The client may be gone, and then there is nobody to tell.
+    let _ = timeout(CLOSE_TIMEOUT, connection.io.shutdown()).await;
+}
+
+struct Connection<'l> {
+    core: Rc<Core>,
+    io: Io,
+    limits: &'l Limits,
+    input: BytesMut,
+    out: Vec<u8>,
+    parser: HeadParser,
+}
+
+/// Whether the connection is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Keep,
+    Close,
+}
+
+/// What came first: the answer, or the client's going.
+enum Turn {
+    Step(Step),
+    Gone,
+}
+
+/// How this request's answer is framed.
+#[derive(Clone, Copy)]
+struct Framing {
+    keep_alive: bool,
+    http10: bool,
+    /// The answer to HEAD has no body.
+    bodiless: bool,
+}
+
+impl Connection<'_> {
+    async fn one_request(&mut self) -> io::Result<Next> {
+        let head = match self.head().await? {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Next::Close),
+            Err(refusal) => return self.refuse_head(&refusal).await,
+        };
+        let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
+        let record = Record::accept(&self.core, endpoint, Protocol::H1);
+        let mut framing =
+            Framing { keep_alive: head.keep_alive, http10: head.http10, bodiless: head.bodiless };
+        let request = match &head.request {
+            Ok(request) => request,
+            Err(refusal) => {
+                // The body is not wanted, and to read it only to throw it away would be work for both.
+                framing.keep_alive &= head.body == BodyFraming::None;
+                let begun = refuse(&self.core, record, refusal, None).allowing(head.allow);
+                return self.answer_begun(begun, framing).await;
+            }
+        };
+        let begun = match self.body(&head).await {
+            Ok(body) => begin(&self.core, record, request, &body, self.limits),
+            Err(refusal) => {
+                framing.keep_alive = false;
+                refuse(&self.core, record, &refusal, None)
+            }
+        };
+        framing.keep_alive &= !*self.core.draining.borrow();
+        self.answer_begun(begun, framing).await
+    }
+
+    /// The next head; `None` where the client is done or the connection idle for too long.
+    async fn head(&mut self) -> io::Result<Result<Option<Head>, Refusal>> {
+        self.parser.reset();
+        let mut draining = self.core.draining.clone();
+        loop {
+            if !self.input.is_empty() {
+                match self.parser.parse(&self.input, &self.limits.head) {
+                    Ok(Some(head)) => {
+                        self.input.advance(head.consumed);
+                        return Ok(Ok(Some(head)));
+                    }
+                    Ok(None) => {}
+                    Err(refused) => return Ok(Err(refused.refusal)),
+                }
+            }
+            let begun = !self.input.is_empty();
+            let limit = if begun { self.limits.head_timeout } else { self.limits.idle_timeout };
+            let read = tokio::select! {
+                biased;
+                read = timeout(limit, read_some(&mut self.io, &mut self.input)) => read,
+                _ = draining.wait_for(|on| *on), if !begun => return Ok(Ok(None)),
+            };
+            match read {
+                Ok(Ok(0)) => return Ok(Ok(None)),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) if begun => return Ok(Err(Reason::HttpHeadTimeout.into())),
+                Err(_) => return Ok(Ok(None)),
+            }
+        }
+    }
+
+    /// The whole body, without a copy where its length was given.
+    async fn body(&mut self, head: &Head) -> Result<Bytes, Refusal> {
+        let mut decoder = BodyDecoder::new(head.body, self.limits.body_bytes_max)?;
+        if head.expect_continue && head.body != BodyFraming::None && self.input.is_empty() {
+            let sent = async {
+                self.io.write_all(respond::CONTINUE).await?;
+                self.io.flush().await
+            };
+            sent.await.map_err(|_| Refusal::from(Reason::ClientGone))?;
+        }
+        let limit = self.limits.body_timeout;
+        let whole = async {
+            match head.body {
+                BodyFraming::None => Ok(Bytes::new()),
+                BodyFraming::Length(length) => self.body_of_length(length as usize).await,
+                BodyFraming::Chunked => self.body_of_chunks(&mut decoder).await,
+            }
+        };
+        timeout(limit, whole).await.unwrap_or_else(|_| Err(Reason::HttpBodyTimeout.into()))
+    }
+
+    async fn body_of_length(&mut self, length: usize) -> Result<Bytes, Refusal> {
+        while self.input.len() < length {
+            self.read_more().await?;
+        }
+        Ok(self.input.split_to(length).freeze())
+    }
+
+    async fn body_of_chunks(&mut self, decoder: &mut BodyDecoder) -> Result<Bytes, Refusal> {
+        let mut body = Vec::new();
+        loop {
+            let fed = decoder.feed(&self.input, &mut body)?;
+            self.input.advance(fed.consumed);
+            if fed.done {
+                return Ok(Bytes::from(body));
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), Refusal> {
+        match read_some(&mut self.io, &mut self.input).await {
+            Ok(0) | Err(_) => Err(Reason::HttpBodyIncomplete.into()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// The head is not sound: answer and close. No request has begun.
+    async fn refuse_head(&mut self, refusal: &Refusal) -> io::Result<Next> {
+        *self.core.counters.lock().head_refusals.entry(refusal.reason).or_default() += 1;
+        let answer = refusal_answer(refusal, self.core.mint(), None);
+        self.put_answer(&answer, Framing { keep_alive: false, http10: false, bodiless: false });
+        self.write_out().await?;
+        Ok(Next::Close)
+    }
+
+    async fn answer_begun(&mut self, begun: Begun, framing: Framing) -> io::Result<Next> {
+        match begun {
+            Begun::Answer(answer, ending) => {
+                self.put_answer(&answer, framing);
+                self.write_out().await?;
+                ending.written();
+                Ok(framing.next())
+            }
+            Begun::Running(exchange) => self.run(*exchange, framing).await,
+        }
+    }
+
+    async fn run(&mut self, mut exchange: Exchange, framing: Framing) -> io::Result<Next> {
+        let mut events = Vec::new();
+        let mut begun = false;
+        loop {
+            events.clear();
+            let step = match self.turn(&mut exchange, &mut events).await {
+                Turn::Step(step) => step,
+                Turn::Gone => return Ok(Next::Close),
+            };
+            if let Step::Answer(answer) = step {
+                self.put_answer(&answer, framing);
+                self.write_out().await?;
+                exchange.written();
+                return Ok(framing.next());
+            }
+            if !begun {
+                self.put_stream_head(&exchange, framing);
+                begun = true;
+            }
+            let last = matches!(step, Step::LastEvents);
+            self.put_events(&events, last, framing.http10);
+            self.write_out().await?;
+            if last {
+                exchange.written();
+                return Ok(framing.next());
+            }
+        }
+    }
+
+    /// Waits for the exchange while it watches the client: what a pipelining client sends is kept for later.
+    async fn turn(&mut self, exchange: &mut Exchange, events: &mut Vec<u8>) -> Turn {
+        let mut step = pin!(exchange.step(events));
+        let (io, input) = (&mut self.io, &mut self.input);
+        poll_fn(|context| {
+            if let Poll::Ready(step) = step.as_mut().poll(context) {
+                return Poll::Ready(Turn::Step(step));
+            }
+            watch(io, input, context)
+        })
+        .await
+    }
+
+    fn put_answer(&mut self, answer: &Answer, framing: Framing) {
+        let date = self.core.date();
+        let head = ResponseHead { status: answer.status, content_type: JSON, date: &date, extra: &answer.extra };
+        if framing.bodiless {
+            return respond::h1_bodiless(&mut self.out, &head, framing.keep_alive, framing.http10);
+        }
+        respond::h1_full(&mut self.out, &head, &answer.body, framing.keep_alive, framing.http10);
+    }
+
+    fn put_stream_head(&mut self, exchange: &Exchange, framing: Framing) {
+        let date = self.core.date();
+        let head = ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
+        respond::h1_stream_head(&mut self.out, &head, framing.keep_alive, framing.http10);
+    }
+
+    fn put_events(&mut self, events: &[u8], last: bool, http10: bool) {
+        if http10 {
+            self.out.extend_from_slice(events);
+            return;
+        }
+        respond::chunk(&mut self.out, events);
+        if last {
+            respond::last_chunk(&mut self.out);
+        }
+    }
+
+    /// Hands everything to TLS. A client that does not read is cut after the body's time.
+    async fn write_out(&mut self) -> io::Result<()> {
+        let write = async {
+            self.io.write_all(&self.out).await?;
+            self.io.flush().await
+        };
+        let written = timeout(self.limits.body_timeout, write).await;
+        self.out.clear();
+        if self.out.capacity() > OUT_BYTES_KEPT {
+            self.out = Vec::with_capacity(1024);
+        }
+        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Framing {
+    /// An HTTP/1.0 stream is ended by the close.
+    const fn next(self) -> Next {
+        if self.keep_alive { Next::Keep } else { Next::Close }
+    }
+}
+
+async fn read_some(io: &mut Io, input: &mut BytesMut) -> io::Result<usize> {
+    input.reserve(4096);
+    io.read_buf(input).await
+}
+
+/// Reads what the client sends while it waits; ready when it has gone.
+fn watch(io: &mut Io, input: &mut BytesMut, context: &mut Context<'_>) -> Poll<Turn> {
+    while input.len() < READ_BYTES {
+        let mut space = [0; 2048];
+        let mut buffer = ReadBuf::new(&mut space);
+        match Pin::new(&mut *io).poll_read(context, &mut buffer) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => input.extend_from_slice(buffer.filled()),
+            Poll::Ready(_) => return Poll::Ready(Turn::Gone),
+        }
+    }
+    Poll::Pending
+}

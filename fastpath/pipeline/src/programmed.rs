@@ -1,0 +1,271 @@
+//! A plan made ready: policy compiled, certificates loaded, addresses parsed. Built whole or not at all.
+
+use dpu_http::HeadLimits;
+use dpu_policy::{JsonLimits, LimitState, Policy};
+use dpu_tls::{CertificateInput, Tickets};
+use dpu_types::plan::{self, Plan, Problem};
+use prost::Message;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A worker key shorter than this is refused: it proves both sides of every worker connection.
+const WORKER_KEY_BYTES_MIN: usize = 32;
+
+/// A plan in the form that the cores use. Immutable; shared by all of them.
+pub struct Programmed {
+    /// Revision of the store.
+    pub revision: u64,
+    /// Epoch of the plan.
+    pub epoch: u64,
+    /// SHA-256 of the bytes that were applied.
+    pub sha256: [u8; 32],
+    /// Who may do what.
+    pub policy: Policy,
+    /// In the plan's order.
+    pub listeners: Vec<Arc<Listener>>,
+    /// In the plan's order; policy and RDMA speak of workers by this index.
+    pub workers: Vec<Worker>,
+    /// Models with the workers that serve each arm's engine model; for readiness.
+    pub models: Vec<ServedModel>,
+    /// Shared key of the worker connections.
+    pub worker_key: Vec<u8>,
+}
+
+/// One listener.
+pub struct Listener {
+    /// Its name in the desired state.
+    pub name: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Certificates by SNI.
+    pub tls: Arc<rustls::ServerConfig>,
+    /// Keys of the session tickets; they outlive the plan, or each reload would cost full handshakes.
+    tickets: Tickets,
+    /// Every limit.
+    pub limits: Limits,
+    /// Connections open now on all cores; outlives the plan.
+    pub open: Arc<AtomicU32>,
+}
+
+/// Limits of a listener in the types that the code uses.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections at most.
+    pub connections_max: u32,
+    /// Of a request head.
+    pub head: HeadLimits,
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// Of the JSON in it.
+    pub json: JsonLimits,
+    /// For the whole handshake.
+    pub handshake_timeout: Duration,
+    /// For a head that has begun.
+    pub head_timeout: Duration,
+    /// For a whole body, and for a client that does not read.
+    pub body_timeout: Duration,
+    /// For a connection without a request.
+    pub idle_timeout: Duration,
+    /// From head to last byte.
+    pub request_timeout_ms: u32,
+    /// HTTP/2 streams of a connection.
+    pub h2_streams_max: u32,
+}
+
+/// One worker.
+pub struct Worker {
+    /// Its name in the desired state.
+    pub name: Arc<str>,
+    /// Its UCX listener.
+    pub address: SocketAddr,
+    /// Requests that it has now, from all cores; outlives the plan.
+    pub outstanding: Arc<AtomicU32>,
+}
+
+/// Which workers could serve a model.
+pub struct ServedModel {
+    /// Our name.
+    pub name: Arc<str>,
+    /// For each arm with weight: the engine's name and the indices of the workers whose labels match.
+    pub arms: Vec<(String, Vec<usize>)>,
+}
+
+/// One request on one worker; gives its place back when dropped.
+pub struct Outstanding(Arc<AtomicU32>);
+
+impl Outstanding {
+    /// Takes a place.
+    #[must_use]
+    pub fn take(worker: &Worker) -> Self {
+        worker.outstanding.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&worker.outstanding))
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Programmed {
+    /// Makes a plan ready. `previous` lends the counts that outlive a plan.
+    ///
+    /// # Errors
+    /// Every problem found, each with its entry and the fix; nothing was changed.
+    pub fn build(bytes: &[u8], limits: &LimitState, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
+        let plan = Plan::decode(bytes)
+            .map_err(|error| vec![problem("plan", &error.to_string(), "agent and fast path must be of one version")])?;
+        let policy = Policy::build(&plan, limits)?;
+        let mut problems = Vec::new();
+        let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
+        let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, previous));
+        let worker_key = read_key(&plan.worker_key_file).map_err(|found| problems.push(found)).unwrap_or_default();
+        if let Some(before) = previous {
+            problems.extend(changed_key(before, &worker_key));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let models = plan.models.iter().map(|model| served(model, &plan.workers)).collect();
+        let sha256 = sha256(bytes);
+        let (revision, epoch) = (plan.revision, plan.epoch);
+        Ok(Self { revision, epoch, sha256, policy, listeners, workers, models, worker_key })
+    }
+}
+
+/// SHA-256 of some bytes.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
+fn collect<P, T>(
+    entries: &[P],
+    list: &str,
+    problems: &mut Vec<Problem>,
+    build: impl Fn(&P) -> Result<T, Problem>,
+) -> Vec<T> {
+    let mut built = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        match build(entry) {
+            Ok(value) => built.push(value),
+            Err(found) => problems.push(Problem { entry: format!("{list}[{index}].{}", found.entry), ..found }),
+        }
+    }
+    built
+}
+
+fn listener(entry: &plan::Listener, previous: Option<&Programmed>) -> Result<Arc<Listener>, Problem> {
+    let address = address(&entry.address)?;
+    let inputs: Vec<_> = entry.certificates.iter().enumerate().map(certificate).collect::<Result<_, _>>()?;
+    let limits = entry.limits.as_ref().ok_or_else(|| problem("limits", "there are none", "send every limit"))?;
+    let before = previous.and_then(|p| p.listeners.iter().find(|l| l.address == address));
+    let as_problem = |p: dpu_tls::TlsProblem| problem(&p.entry, &p.what, &p.fix);
+    let tickets = before.map_or_else(Tickets::new, |l| Ok(l.tickets.clone())).map_err(as_problem)?;
+    let tls = dpu_tls::server_config_with(&inputs, &tickets).map_err(as_problem)?;
+    let open = before.map_or_else(Arc::default, |l| Arc::clone(&l.open));
+    let name = Arc::from(entry.name.as_str());
+    Ok(Arc::new(Listener { name, address, tls, tickets, limits: convert(limits)?, open }))
+}
+
+fn certificate((index, entry): (usize, &plan::Certificate)) -> Result<CertificateInput, Problem> {
+    let at = |field: &str| format!("certificates[{index}].{field}");
+    let read = |path: &str, field: &str| {
+        std::fs::read(Path::new(path)).map_err(|error| {
+            let fix = "name a file that the fast path may read; for development: make certs";
+            problem(&at(field), &format!("{path}: {error}"), fix)
+        })
+    };
+    Ok(CertificateInput {
+        server_names: entry.server_names.clone(),
+        chain_pem: read(&entry.certificate_file, "certificate_file")?,
+        key_pem: read(&entry.private_key_file, "private_key_file")?,
+    })
+}
+
+fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
+    let all = [
+        ("connections_max", limits.connections_max),
+        ("head_bytes_max", limits.head_bytes_max),
+        ("headers_max", limits.headers_max),
+        ("body_bytes_max", limits.body_bytes_max),
+        ("json_depth_max", limits.json_depth_max),
+        ("handshake_timeout_ms", limits.handshake_timeout_ms),
+        ("head_timeout_ms", limits.head_timeout_ms),
+        ("body_timeout_ms", limits.body_timeout_ms),
+        ("idle_timeout_ms", limits.idle_timeout_ms),
+        ("request_timeout_ms", limits.request_timeout_ms),
+        ("h2_streams_max", limits.h2_streams_max),
+    ];
+    if let Some((name, _)) = all.iter().find(|(_, value)| *value == 0) {
+        return Err(problem(&format!("limits.{name}"), "is zero", "everything has a limit: give a positive number"));
+    }
+    let ms = |value: u32| Duration::from_millis(u64::from(value));
+    let body_bytes_max = limits.body_bytes_max as usize;
+    Ok(Limits {
+        connections_max: limits.connections_max,
+        head: HeadLimits {
+            head_bytes_max: limits.head_bytes_max as usize,
+            headers_max: limits.headers_max as usize,
+        },
+        body_bytes_max,
+        json: JsonLimits { depth_max: limits.json_depth_max as usize, body_bytes_max },
+        handshake_timeout: ms(limits.handshake_timeout_ms),
+        head_timeout: ms(limits.head_timeout_ms),
+        body_timeout: ms(limits.body_timeout_ms),
+        idle_timeout: ms(limits.idle_timeout_ms),
+        request_timeout_ms: limits.request_timeout_ms,
+        h2_streams_max: limits.h2_streams_max,
+    })
+}
+
+fn worker(entry: &plan::Worker, previous: Option<&Programmed>) -> Result<Worker, Problem> {
+    let address = address(&entry.address)?;
+    let same = |w: &&Worker| *w.name == *entry.name && w.address == address;
+    let before = previous.and_then(|p| p.workers.iter().find(same));
+    let outstanding = before.map_or_else(Arc::default, |w| Arc::clone(&w.outstanding));
+    Ok(Worker { name: Arc::from(entry.name.as_str()), address, outstanding })
+}
+
+fn served(model: &plan::Model, workers: &[plan::Worker]) -> ServedModel {
+    let matching = |arm: &plan::Arm| {
+        let has_all = |w: &plan::Worker| arm.worker_labels.iter().all(|(k, v)| w.labels.get(k) == Some(v));
+        let indices = workers.iter().enumerate().filter(|(_, w)| has_all(w)).map(|(index, _)| index).collect();
+        (arm.engine_model.clone(), indices)
+    };
+    let arms = model.arms.iter().filter(|arm| arm.weight > 0).map(matching).collect();
+    ServedModel { name: Arc::from(model.name.as_str()), arms }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| problem("address", &format!("{text:?} is not ADDRESS:PORT"), "for example 127.0.0.1:8443"))
+}
+
+fn read_key(path: &str) -> Result<Vec<u8>, Problem> {
+    let key = std::fs::read(path).map_err(|error| {
+        problem("worker_key_file", &format!("{path}: {error}"), "name a file that the fast path may read")
+    })?;
+    if key.len() < WORKER_KEY_BYTES_MIN {
+        let fix = "make one with: head -c 32 /dev/urandom > FILE, the same on every worker";
+        return Err(problem("worker_key_file", &format!("holds {} bytes, 32 are the least", key.len()), fix));
+    }
+    Ok(key)
+}
+
+fn changed_key(before: &Programmed, key: &[u8]) -> Option<Problem> {
+    (!key.is_empty() && before.worker_key != key).then(|| {
+        let fix = "restart the fast path with the new key";
+        problem("worker_key_file", "the key has changed under a running fast path", fix)
+    })
+}
+
+fn problem(entry: &str, what: &str, fix: &str) -> Problem {
+    Problem { entry: entry.to_owned(), what: what.to_owned(), fix: fix.to_owned() }
+}

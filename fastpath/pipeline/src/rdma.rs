@@ -1,0 +1,141 @@
+//! The RDMA loop of one core: progress, deliver, arm, sleep. Idle costs no CPU.
+
+use crate::clock;
+use crate::core::{fill_random, Core, Peer, TICK_MS};
+use crate::programmed::Programmed;
+use dpu_types::MonoNs;
+use dpu_ucx::{Client, ClientConfig, Event, TransportKind, UcxTransport, WorkerPhase, WorkerState};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::task::yield_now;
+
+/// Rounds without an event, while something is pending that no descriptor tells of, before the loop sleeps a
+/// millisecond. One round is about a microsecond: shared memory that is full is looked at for this long.
+const IDLE_ROUNDS_MAX: u32 = 64;
+const NAP: Duration = Duration::from_millis(1);
+
+/// Makes the client of a core.
+///
+/// # Errors
+/// UCX's own words where it cannot start.
+pub fn client(core: usize, name: &str, kind: TransportKind, plan: &Programmed) -> Result<Client<UcxTransport>, String> {
+    let transport = UcxTransport::new(kind).map_err(|error| error.to_string())?;
+    let config = ClientConfig {
+        fastpath_id: format!("{name}/{core}"),
+        key: plan.worker_key.clone(),
+        ..ClientConfig::default()
+    };
+    Ok(Client::new(transport, config, Box::new(fill_random)))
+}
+
+/// Tells the client which workers there are.
+pub fn set_workers(core: &Core, plan: &Programmed, now: MonoNs) {
+    let workers: Vec<_> = plan.workers.iter().map(|w| (w.name.to_string(), w.address)).collect();
+    if let Some(client) = core.client.borrow_mut().as_mut() {
+        client.set_workers(&workers, now);
+    }
+    refresh_peers(core);
+    core.kick.notify_one();
+}
+
+/// The client's view of every worker, in the plan's order.
+#[must_use]
+pub fn worker_states(core: &Core) -> Vec<WorkerState> {
+    let count = core.programmed.borrow().as_ref().map_or(0, |plan| plan.workers.len());
+    let client = core.client.borrow();
+    client.as_ref().map_or_else(Vec::new, |client| (0..count).filter_map(|index| client.state(index)).collect())
+}
+
+fn refresh_peers(core: &Core) {
+    let peers = worker_states(core).into_iter().map(|state| Peer {
+        ready: state.phase == WorkerPhase::Ready,
+        models: state.models,
+        transport: Arc::from(state.transport),
+    });
+    let peers: Vec<_> = peers.collect();
+    *core.peers.borrow_mut() = peers;
+}
+
+/// Runs until the core's tasks are dropped.
+///
+/// # Errors
+/// The event descriptor cannot be watched.
+pub async fn run(core: Rc<Core>) -> io::Result<()> {
+    let fd = core.client.borrow().as_ref().and_then(Client::event_fd);
+    let watched = fd.map(|fd| AsyncFd::with_interest(Borrowed(fd), Interest::READABLE)).transpose()?;
+    let mut events = Vec::new();
+    let mut last_tick = clock::now();
+    let mut idle_rounds = 0;
+    loop {
+        let now = clock::now();
+        if progress(&core, now, &mut events) {
+            idle_rounds = 0;
+            yield_now().await;
+            continue;
+        }
+        if now.since(last_tick) >= TICK_MS * 1_000_000 {
+            core.tick(now);
+            last_tick = now;
+        }
+        if core.client.borrow_mut().as_mut().is_some_and(Client::arm) {
+            idle_rounds = 0;
+            sleep(&core, watched.as_ref(), now).await?;
+        } else {
+            idle_rounds += 1;
+            if idle_rounds > IDLE_ROUNDS_MAX { tokio::time::sleep(NAP).await } else { yield_now().await }
+        }
+    }
+}
+
+/// One round: true where something happened.
+fn progress(core: &Core, now: MonoNs, events: &mut Vec<Event>) -> bool {
+    let worked = core.client.borrow_mut().as_mut().is_some_and(|client| client.poll(now, events) > 0);
+    let worked = worked || !events.is_empty();
+    let changed = events.iter().any(|event| matches!(event, Event::WorkerChanged { .. }));
+    if changed {
+        refresh_peers(core);
+    }
+    for event in events.drain(..) {
+        core.deliver(event);
+    }
+    worked
+}
+
+/// Sleeps until the transport has something, somebody kicks, or a timer is due.
+async fn sleep(core: &Core, watched: Option<&AsyncFd<Borrowed>>, now: MonoNs) -> io::Result<()> {
+    let timer = core.client.borrow().as_ref().and_then(Client::next_timer);
+    let tick = core.has_timed_work().then(|| now.plus_ms(TICK_MS));
+    let due = [timer, tick].into_iter().flatten().min();
+    let until = async {
+        match due {
+            Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(now).max(1_000_000))).await,
+            None => std::future::pending().await,
+        }
+    };
+    let readable = async {
+        match watched {
+            Some(watched) => watched.readable().await.map(|mut guard| guard.clear_ready()),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        ready = readable => ready,
+        () = core.kick.notified() => Ok(()),
+        () = until => Ok(()),
+    }
+}
+
+/// The transport's descriptor: the client owns it and lives as long as the loop.
+struct Borrowed(RawFd);
+
+impl AsRawFd for Borrowed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}

@@ -1,0 +1,235 @@
+//! The decision record: what was decided about one request and how it ended. One JSON line each.
+
+use crate::clock;
+use dpu_policy::Edit;
+use dpu_types::{Endpoint, MonoNs, Reason, RequestId};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// HTTP version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
+/// How a request ended. Every request ends in exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The whole answer was handed to TLS.
+    Answered,
+    /// Refused before a worker had it.
+    Refused,
+    /// A worker had it, and it did not come to a whole answer.
+    Failed,
+    /// The client closed, or would not read, before the answer was whole.
+    ClientGone,
+}
+
+impl Outcome {
+    /// The outcome that a reason stands for: below 500 nobody but us has seen the request.
+    #[must_use]
+    pub const fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::None => Self::Answered,
+            Reason::ClientGone | Reason::ClientTooSlow => Self::ClientGone,
+            _ if (reason as u16) < 500 => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// What is known of one request; filled in stage by stage.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When its head was accepted.
+    pub started: MonoNs,
+    /// The same in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Minted here, answered as `x-request-id`.
+    pub request_id: RequestId,
+    /// Empty until authenticated.
+    pub tenant: Option<Arc<str>>,
+    /// What was asked for; `None` where the path or method is not served.
+    pub endpoint: Option<Endpoint>,
+    /// HTTP version.
+    pub protocol: Protocol,
+    /// The model's name in the request.
+    pub model_asked: Option<String>,
+    /// Our name of the model.
+    pub model: Option<Arc<str>>,
+    /// Canary arm.
+    pub arm: Option<Arc<str>>,
+    /// Bucket of 10,000 that chose the arm.
+    pub bucket: Option<u16>,
+    /// Worker that answered, or had it last.
+    pub worker: Option<Arc<str>>,
+    /// Transport to that worker, in UCX's words.
+    pub transport: Option<Arc<str>>,
+    /// Plan that decided.
+    pub epoch: u64,
+    /// What normalisation changed.
+    pub edits: Vec<Edit>,
+    /// SHA-256 of the forwarded body.
+    pub receipt_sha256: Option<[u8; 32]>,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// HTTP status sent, 499 where the client was gone.
+    pub status: u16,
+    /// Tried on a second worker.
+    pub retried: bool,
+    /// Tokens of the prompt, by the engine's count.
+    pub prompt_tokens: u32,
+    /// Of these from the prefix cache.
+    pub cached_tokens: u32,
+    /// Completion tokens handed to TLS.
+    pub completion_tokens: u32,
+    /// Generated after the client had gone.
+    pub tokens_wasted: u32,
+    /// Waiting for a slot at the worker.
+    pub queue_us: u64,
+    /// From CANCEL to free, where the request was cancelled.
+    pub cancel_us: Option<u64>,
+    /// When the first token came.
+    pub first_token: Option<MonoNs>,
+}
+
+impl Record {
+    /// A record of a request whose head has just been accepted.
+    #[must_use]
+    pub fn begin(request_id: RequestId, endpoint: Option<Endpoint>, protocol: Protocol, now: MonoNs) -> Self {
+        Self {
+            started: now,
+            started_unix_ms: clock::unix_ms(),
+            request_id,
+            tenant: None,
+            endpoint,
+            protocol,
+            model_asked: None,
+            model: None,
+            arm: None,
+            bucket: None,
+            worker: None,
+            transport: None,
+            epoch: 0,
+            edits: Vec::new(),
+            receipt_sha256: None,
+            stream: false,
+            status: 0,
+            retried: false,
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            completion_tokens: 0,
+            tokens_wasted: 0,
+            queue_us: 0,
+            cancel_us: None,
+            first_token: None,
+        }
+    }
+
+    /// Appends the JSON line. Never prompt text, never keys.
+    pub fn write_line(&self, reason: Reason, ended: MonoNs, out: &mut Vec<u8>) {
+        let start = out.len();
+        let line = Line {
+            ts: clock::rfc3339(self.started_unix_ms),
+            request_id: self.request_id.to_string(),
+            tenant: self.tenant.as_deref(),
+            endpoint: self.endpoint.map(Endpoint::label),
+            protocol: if self.protocol == Protocol::H2 { "h2" } else { "h1" },
+            model_asked: self.model_asked.as_deref(),
+            model: self.model.as_deref(),
+            arm: self.arm.as_deref(),
+            bucket: self.bucket,
+            worker: self.worker.as_deref(),
+            transport: self.transport.as_deref(),
+            epoch: self.epoch,
+            edits: self.edits.iter().map(|edit| EditLine { field: &edit.field, what: edit.what }).collect(),
+            stream: self.stream,
+            status: self.status,
+            outcome: Outcome::of(reason).label(),
+            reason: reason.info().name,
+            retried: self.retried,
+            prompt_tokens: self.prompt_tokens,
+            cached_tokens: self.cached_tokens,
+            completion_tokens: self.completion_tokens,
+            tokens_wasted: self.tokens_wasted,
+            queue_ms: ms(self.queue_us.saturating_mul(1000)),
+            cancel_ms: self.cancel_us.map(|us| ms(us.saturating_mul(1000))),
+            ttft_ms: self.first_token.map(|first| ms(first.since(self.started))),
+            duration_ms: ms(ended.since(self.started)),
+            receipt_sha256: self.receipt_sha256.map(hex),
+        };
+        // A Vec takes every write and the line has no map with keys that are not strings, so this cannot
+        // fail; if it did, half a line would be worse than none.
+        if serde_json::to_writer(&mut *out, &line).is_err() {
+            out.truncate(start);
+            return;
+        }
+        out.push(b'\n');
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'r> {
+    ts: String,
+    request_id: String,
+    tenant: Option<&'r str>,
+    endpoint: Option<&'r str>,
+    protocol: &'r str,
+    model_asked: Option<&'r str>,
+    model: Option<&'r str>,
+    arm: Option<&'r str>,
+    bucket: Option<u16>,
+    worker: Option<&'r str>,
+    transport: Option<&'r str>,
+    epoch: u64,
+    edits: Vec<EditLine<'r>>,
+    stream: bool,
+    status: u16,
+    outcome: &'r str,
+    reason: &'r str,
+    retried: bool,
+    prompt_tokens: u32,
+    cached_tokens: u32,
+    completion_tokens: u32,
+    tokens_wasted: u32,
+    queue_ms: f64,
+    cancel_ms: Option<f64>,
+    ttft_ms: Option<f64>,
+    duration_ms: f64,
+    receipt_sha256: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EditLine<'r> {
+    field: &'r str,
+    what: &'r str,
+}
+
+/// Nanoseconds as milliseconds with three places.
+fn ms(ns: u64) -> f64 {
+    (ns / 1000) as f64 / 1000.0
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(64);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}

@@ -1,0 +1,79 @@
+//! Where the events of one request wait for its task: a bounded queue between the RDMA loop and the connection.
+
+use dpu_types::Reason;
+use dpu_ucx::Event;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// Bytes of answer that may wait for a client that does not read. Beyond it the request is cancelled: 256 KiB is
+/// some thousand tokens ahead of the reader.
+pub const WAITING_BYTES_MAX: usize = 256 * 1024;
+
+/// What a request's task is told.
+#[derive(Debug)]
+pub enum Told {
+    /// A frame of the worker.
+    Frame(Event),
+    /// We end it: the deadline is over, the drain time is over, the client does not read.
+    Stop(Reason),
+}
+
+/// The queue of one request. One core, one reader.
+#[derive(Default)]
+pub struct Slot(RefCell<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    waiting: VecDeque<Told>,
+    bytes: usize,
+    stopped: bool,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    /// Puts something into the queue and wakes the task. What comes after a `Stop` is dropped.
+    pub fn tell(&self, told: Told) {
+        let mut inner = self.0.borrow_mut();
+        if inner.stopped {
+            return;
+        }
+        inner.bytes += size(&told);
+        // An answer that is not streamed comes as one event and has its own bound, the frame's.
+        let overflow = matches!(&told, Told::Frame(Event::Tokens { .. })) && inner.bytes > WAITING_BYTES_MAX;
+        let told = if overflow { Told::Stop(Reason::ClientTooSlow) } else { told };
+        inner.stopped = matches!(told, Told::Stop(_));
+        inner.waiting.push_back(told);
+        if let Some(waker) = inner.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// What is there already.
+    pub fn try_next(&self) -> Option<Told> {
+        let mut inner = self.0.borrow_mut();
+        let told = inner.waiting.pop_front()?;
+        inner.bytes -= size(&told);
+        Some(told)
+    }
+
+    /// The next thing told. Dropping the future loses nothing.
+    pub async fn next(&self) -> Told {
+        poll_fn(|context| {
+            if let Some(told) = self.try_next() {
+                return Poll::Ready(told);
+            }
+            self.0.borrow_mut().waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+fn size(told: &Told) -> usize {
+    match told {
+        Told::Frame(Event::Tokens { choices, .. } | Event::Result { choices, .. }) => choices.len(),
+        _ => 0,
+    }
+}
