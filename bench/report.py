@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 OURS = "dpu-app"
+"""Name of our side in samples."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -131,6 +131,7 @@ def bench(sides: list[Running], wanted: argparse.Namespace, directory: Path) -> 
 def main(arguments: list[str]) -> int:
     """Runs everything, prints the table and the last block; 1 when a side does not do the work."""
     wanted = parse(arguments)
+    subprocess.run([ROOT / "deploy/setup/packages.sh", "bench"], check=True)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dpu-bench-")))
         backend_port, backend_pid = stack.enter_context(backend.start(directory))

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 VIRTME = "virtme-ng==1.42"
 EXAMPLE = Path("/usr/share/doc/libucx-dev/examples/ucp_client_server.c")
-SCENARIOS = ("smoke",)
+SCENARIOS = ("smoke", "chat")
 
 
 def say(text: str) -> None:
@@ -58,7 +58,7 @@ def build_example() -> None:
 def run_scenario(name: str, options: MachineOptions) -> tuple[dict[str, str], str]:
     """Boots, runs one scenario, shows its lines; returns its facts and what went wrong, "" for nothing."""
     script = HERE / "guest" / f"{name}.sh" if "/" not in name else Path(name).resolve()
-    machine = Machine(options, ["bash", str(HERE / "guest/boot.sh"), str(OUT), str(script)])
+    machine = Machine(options, ["bash", str(HERE / "guest/boot.sh"), str(OUT), sys.executable, str(script)])
     facts: dict[str, str] = {}
     wrong = ""
     with (OUT / f"{script.stem}.log").open("w") as log:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# First script in the virtual machine: boot.sh OUT SCENARIO. Makes the devices, then becomes the scenario.
-OUT=$1 SCENARIO=$2
+# First script in the virtual machine: boot.sh OUT PYTHON SCENARIO. Makes the devices, then becomes the scenario.
+OUT=$1 PYTHON=$2 SCENARIO=$3
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/lib.sh"
 

@@ -1,4 +1,5 @@
-# Shared by the scripts that run inside the testbed's virtual machine. Source it; OUT is the folder shared with the host.
+# Shared by the scripts that run inside the testbed's virtual machine. Source it; OUT is the folder shared with
+# the host, PYTHON the interpreter that has the product.
 
 set -uo pipefail
 
