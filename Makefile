@@ -64,9 +64,10 @@ format: setup-python ## rewrite Python and Rust in the one format
 	@$(CARGO) fmt --all
 
 .PHONY: gen
-gen: setup-python ## regenerate abi/gen, fastpath/types/src/gen and the protobuf stubs
+gen: setup-python ## regenerate what is checked in: abi/gen, fastpath/types/src/gen, protobuf stubs, docs/limits.md
 	@$(PY) -m abi.generate
 	@$(PY) deploy/setup/stubs.py
+	@$(PY) deploy/setup/limits_page.py
 
 .PHONY: lock
 lock: setup-python ## resolve requirements.lock anew from pyproject.toml

@@ -32,6 +32,7 @@ check "mypy --strict" "give it types; a '# type: ignore[code]' needs its reason"
 check "import rules" "ARCHITECTURE.md says who may import whom" "$VENV/bin/lint-imports" --no-cache
 check "abi generated files" "make gen" "$PY" -m abi.generate --check
 check "protobuf stubs" "make gen" "$PY" deploy/setup/stubs.py --check
+check "docs/limits.md" "make gen" "$PY" deploy/setup/limits_page.py --check
 check "the repository as data" "the message says which file and why" "$PY" -m pytest -q -p no:cacheprovider tests/tidy
 check "cargo fmt" "make format" in_fastpath cargo fmt --all --check
 check "cargo clippy" "read what it says; lints are set in fastpath/Cargo.toml" \
