@@ -16,6 +16,10 @@ from grpc_tools import protoc
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+WRITERS = {"python": "", "grpc_python": "", "mypy": "quiet:", "mypy_grpc": "quiet:"}
+"""protoc plugins and the options before their folder."""
+
+
 def protos() -> list[str]:
     """Every .proto file, relative to the root, which is the include path."""
     return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "dpu_proto").rglob("*.proto"))
@@ -23,7 +27,7 @@ def protos() -> list[str]:
 
 def generate(into: Path) -> None:
     """Runs protoc with the message, service and type-stub writers; raises SystemExit with protoc's own status."""
-    outs = [f"--{kind}_out={into}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    outs = [f"--{kind}_out={quiet}{into}" for kind, quiet in WRITERS.items()]
     beside = Path(sys.executable).parent
     plugins = [f"--plugin={name}={beside / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     well_known = str(files("grpc_tools") / "_proto")
