@@ -81,7 +81,12 @@ struct Abandoned {
 impl Core {
     /// A core with nothing programmed.
     #[must_use]
-    pub fn new(index: usize, journal: Journal, counters: SharedCounters, draining: watch::Receiver<bool>) -> Self {
+    pub fn new(
+        index: usize,
+        journal: Journal,
+        counters: SharedCounters,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             index,
             programmed: RefCell::default(),
@@ -121,7 +126,13 @@ impl Core {
     ///
     /// # Errors
     /// Why it could not be given.
-    pub fn submit(&self, dispatch: &Dispatch, slot: &Rc<Slot>, deadline: MonoNs, now: MonoNs) -> Result<(), Reason> {
+    pub fn submit(
+        &self,
+        dispatch: &Dispatch,
+        slot: &Rc<Slot>,
+        deadline: MonoNs,
+        now: MonoNs,
+    ) -> Result<(), Reason> {
         if self.slots.borrow().len() >= REQUESTS_MAX {
             return Err(Reason::WorkersBusy);
         }
@@ -224,7 +235,8 @@ impl Core {
         let delivered = gone.record.completion_tokens;
         match event {
             Event::Cancelled { tokens_sent, tokens_wasted, cancel_us, .. } => {
-                gone.record.tokens_wasted = tokens_sent.saturating_sub(delivered).saturating_add(*tokens_wasted);
+                gone.record.tokens_wasted =
+                    tokens_sent.saturating_sub(delivered).saturating_add(*tokens_wasted);
                 gone.record.cancel_us = Some(*cancel_us);
             }
             Event::End { summary, .. } | Event::Result { summary, .. } => {

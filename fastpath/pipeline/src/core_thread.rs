@@ -1,12 +1,12 @@
 //! One core: a pinned thread with a runtime of its own, driven by commands.
 
+use crate::clock;
 use crate::connection;
 use crate::core::{Core, Flag};
 use crate::counters::SharedCounters;
 use crate::journal::Journal;
 use crate::programmed::Programmed;
 use crate::rdma;
-use crate::clock;
 use dpu_types::Reason;
 use dpu_ucx::{TransportKind, WorkerState};
 use std::collections::HashMap;
@@ -159,7 +159,8 @@ fn adopt(
     }
     let mut converted = Vec::with_capacity(sockets.len());
     for (address, socket) in sockets {
-        converted.push((address, tokio::net::TcpListener::from_std(socket).map_err(|error| error.to_string())?));
+        converted
+            .push((address, tokio::net::TcpListener::from_std(socket).map_err(|error| error.to_string())?));
     }
     *core.programmed.borrow_mut() = Some(Arc::clone(&plan));
     rdma::set_workers(core, &plan, clock::now());

@@ -91,7 +91,9 @@ impl CoreCounters {
         *bounded(&mut self.requests, key, |key| key.tenant = Arc::from(OTHER)) += 1;
         self.edits += record.edits.len() as u64;
         self.retries += u64::from(record.retried);
-        let (Some(tenant), Some(model), Some(arm)) = (&record.tenant, &record.model, &record.arm) else { return };
+        let (Some(tenant), Some(model), Some(arm)) = (&record.tenant, &record.model, &record.arm) else {
+            return;
+        };
         let key = ArmKey { tenant: Arc::clone(tenant), model: Arc::clone(model), arm: Arc::clone(arm) };
         bounded(&mut self.arms, key, |key| key.tenant = Arc::from(OTHER)).take(record, now);
     }
@@ -144,7 +146,11 @@ impl ArmTotals {
 }
 
 /// The value of `key`, which becomes another one where the map is full and `key` is new.
-fn bounded<K: Ord, V: Default>(map: &mut BTreeMap<K, V>, mut key: K, to_other: impl FnOnce(&mut K)) -> &mut V {
+fn bounded<K: Ord, V: Default>(
+    map: &mut BTreeMap<K, V>,
+    mut key: K,
+    to_other: impl FnOnce(&mut K),
+) -> &mut V {
     if map.len() >= SERIES_MAX && !map.contains_key(&key) {
         to_other(&mut key);
     }
@@ -166,5 +172,20 @@ impl SharedCounters {
     pub fn lock(&self) -> MutexGuard<'_, CoreCounters> {
         // A panic while they were locked leaves plain numbers; they are still the best there is.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_in_a_full_map_is_counted_under_the_other_one() {
+        let mut map: BTreeMap<u32, u64> = (1..=SERIES_MAX as u32).map(|key| (key, 1)).collect();
+        *bounded(&mut map, 1, |key| *key = 0) += 1;
+        *bounded(&mut map, 9_999, |key| *key = 0) += 1;
+        *bounded(&mut map, 8_888, |key| *key = 0) += 1;
+        assert_eq!(map.len(), SERIES_MAX + 1);
+        assert_eq!((map[&1], map[&0]), (2, 2));
     }
 }

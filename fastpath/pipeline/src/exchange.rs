@@ -36,17 +36,25 @@ pub struct Answer {
 /// What policy made of a request.
 pub enum Begun {
     /// Answered already: refused, or nothing a worker is needed for.
-    Answer(Answer, Ending),
+    Answered(Box<Answered>),
     /// A worker has it.
     Running(Box<Exchange>),
+}
+
+/// An answer, and the record that ends when it is written.
+pub struct Answered {
+    /// To write.
+    pub answer: Answer,
+    /// To tell when it is written.
+    pub ending: Ending,
 }
 
 impl Begun {
     /// With the `allow` field of a 405.
     #[must_use]
     pub fn allowing(mut self, methods: Option<&'static str>) -> Self {
-        if let (Self::Answer(answer, _), Some(methods)) = (&mut self, methods) {
-            answer.extra.allow(methods);
+        if let (Self::Answered(answered), Some(methods)) = (&mut self, methods) {
+            answered.answer.extra.allow(methods);
         }
         self
     }
@@ -120,7 +128,13 @@ struct Open {
 }
 
 /// Runs policy over a request whose head is accepted and whose body is whole.
-pub fn begin(core: &Rc<Core>, mut record: Record, head: &RequestHead, body: &[u8], limits: &crate::Limits) -> Begun {
+pub fn begin(
+    core: &Rc<Core>,
+    mut record: Record,
+    head: &RequestHead,
+    body: &[u8],
+    limits: &crate::Limits,
+) -> Begun {
     let Some(plan) = core.programmed.borrow().clone() else {
         return refuse(core, record, &Reason::NotProgrammed.into(), None);
     };
@@ -150,7 +164,12 @@ pub fn begin(core: &Rc<Core>, mut record: Record, head: &RequestHead, body: &[u8
 pub fn refuse(core: &Rc<Core>, mut record: Record, refusal: &Refusal, rate: Option<RateView>) -> Begun {
     let answer = refusal_answer(refusal, record.request_id, rate);
     record.status = answer.status;
-    Begun::Answer(answer, Ending { core: Rc::clone(core), record: Some(record), reason: refusal.reason })
+    answered(core, answer, record, refusal.reason)
+}
+
+fn answered(core: &Rc<Core>, answer: Answer, record: Record, reason: Reason) -> Begun {
+    let ending = Ending { core: Rc::clone(core), record: Some(record), reason };
+    Begun::Answered(Box::new(Answered { answer, ending }))
 }
 
 /// The answer of a refusal: OpenAI's shape, `x-request-id`, `retry-after` where a retry may help.
@@ -198,7 +217,7 @@ fn list_models(
     }
     record.status = 200;
     let answer = Answer { status: 200, body, extra: extra_fields(record.request_id, rate) };
-    Begun::Answer(answer, Ending { core: Rc::clone(core), record: Some(record), reason: Reason::None })
+    answered(core, answer, record, Reason::None)
 }
 
 /// Chooses a worker and gives it the request.
@@ -222,9 +241,9 @@ fn dispatch(
     let kind = if endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
     let created_s = record.started_unix_ms / 1000;
     let model_asked = decision.model_asked.to_string();
-    let stream = decision.stream.then(|| {
-        sse::Stream::new(kind, &record.request_id, created_s, &model_asked, decision.include_usage)
-    });
+    let stream = decision
+        .stream
+        .then(|| sse::Stream::new(kind, &record.request_id, created_s, &model_asked, decision.include_usage));
     Begun::Running(Box::new(Exchange {
         core: Rc::clone(core),
         plan,

@@ -123,7 +123,11 @@ impl FastPath {
             for core in &mut sockets {
                 let socket = listen(listener.address).map_err(|error| {
                     let what = format!("{}: {error}", listener.address);
-                    vec![problem(&format!("listeners[{index}].address"), &what, "free the address or choose another")]
+                    vec![problem(
+                        &format!("listeners[{index}].address"),
+                        &what,
+                        "free the address or choose another",
+                    )]
                 })?;
                 core.push((listener.address, socket));
             }

@@ -192,10 +192,10 @@ impl Connection<'_> {
 
     async fn answer_begun(&mut self, begun: Begun, framing: Framing) -> io::Result<Next> {
         match begun {
-            Begun::Answer(answer, ending) => {
-                self.put_answer(&answer, framing);
+            Begun::Answered(answered) => {
+                self.put_answer(&answered.answer, framing);
                 self.write_out().await?;
-                ending.written();
+                answered.ending.written();
                 Ok(framing.next())
             }
             Begun::Running(exchange) => self.run(*exchange, framing).await,
@@ -246,7 +246,8 @@ impl Connection<'_> {
 
     fn put_answer(&mut self, answer: &Answer, framing: Framing) {
         let date = self.core.date();
-        let head = ResponseHead { status: answer.status, content_type: JSON, date: &date, extra: &answer.extra };
+        let head =
+            ResponseHead { status: answer.status, content_type: JSON, date: &date, extra: &answer.extra };
         if framing.bodiless {
             return respond::h1_bodiless(&mut self.out, &head, framing.keep_alive, framing.http10);
         }
@@ -255,7 +256,8 @@ impl Connection<'_> {
 
     fn put_stream_head(&mut self, exchange: &Exchange, framing: Framing) {
         let date = self.core.date();
-        let head = ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
+        let head =
+            ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
         respond::h1_stream_head(&mut self.out, &head, framing.keep_alive, framing.http10);
     }
 
@@ -288,7 +290,11 @@ impl Connection<'_> {
 impl Framing {
     /// An HTTP/1.0 stream is ended by the close.
     const fn next(self) -> Next {
-        if self.keep_alive { Next::Keep } else { Next::Close }
+        if self.keep_alive {
+            Next::Keep
+        } else {
+            Next::Close
+        }
     }
 }
 

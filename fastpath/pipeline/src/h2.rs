@@ -35,7 +35,8 @@ struct Gone;
 pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>) {
     let limits = &listener.limits;
     let builder = builder(limits);
-    let Ok(Ok(mut connection)) = timeout(limits.handshake_timeout, builder.handshake::<_, Bytes>(io)).await else {
+    let Ok(Ok(mut connection)) = timeout(limits.handshake_timeout, builder.handshake::<_, Bytes>(io)).await
+    else {
         return refuse_connection(core);
     };
     let mut draining = core.draining.clone();
@@ -142,9 +143,9 @@ async fn stream(
         }
     };
     match begun {
-        Begun::Answer(ready, ending) => {
-            if send_answer(&core, &mut answer, &ready, limits).await.is_ok() {
-                ending.written();
+        Begun::Answered(answered) => {
+            if send_answer(&core, &mut answer, &answered.answer, limits).await.is_ok() {
+                answered.ending.written();
             }
         }
         Begun::Running(exchange) => {
@@ -200,7 +201,12 @@ async fn run(
         }
         if sending.is_none() {
             let date = core.date();
-            let head = ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
+            let head = ResponseHead {
+                status: 200,
+                content_type: EVENT_STREAM,
+                date: &date,
+                extra: exchange.extra(),
+            };
             let response = respond::h2_response(&head, None);
             sending = Some(answer.send_response(response, false).map_err(|_| Gone)?);
         }
@@ -249,7 +255,12 @@ async fn send_answer(
 }
 
 /// Sends as the client's window allows. A client that opens none is cut after the body's time.
-async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool, limits: &Limits) -> Result<(), Gone> {
+async fn send_data(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    last: bool,
+    limits: &Limits,
+) -> Result<(), Gone> {
     let send = async {
         if data.is_empty() {
             return stream.send_data(data, last).map_err(|_| Gone);

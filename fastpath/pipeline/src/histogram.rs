@@ -2,9 +2,8 @@
 
 /// Upper bounds in seconds for request durations (OpenTelemetry's GenAI advice, one step finer at the start:
 /// the fast path itself takes well under a millisecond).
-pub const DURATION_BOUNDS_S: [f64; 16] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 20.48, 81.92,
-];
+pub const DURATION_BOUNDS_S: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 20.48, 81.92];
 
 /// One histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,7 +75,11 @@ mod tests {
     fn adding_two_is_taking_all_of_both() {
         let (mut one, mut two, mut both) = <(Histogram, Histogram, Histogram)>::default();
         for (index, ns) in [1_000, 7_000_000, 90_000_000].into_iter().enumerate() {
-            if index % 2 == 0 { one.observe(ns) } else { two.observe(ns) }
+            if index % 2 == 0 {
+                one.observe(ns)
+            } else {
+                two.observe(ns)
+            }
             both.observe(ns);
         }
         one.add(&two);

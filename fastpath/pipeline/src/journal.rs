@@ -88,3 +88,45 @@ fn write_all(mut file: Box<dyn Write + Send>, waiting: &Receiver<Vec<u8>>, lost:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn lines_reach_the_file() {
+        let path = std::env::temp_dir().join(format!("dpu-journal-{}", std::process::id()));
+        let journal = Journal::open(path.to_str()).unwrap();
+        journal.submit(b"{\"a\":1}\n{\"a\":2}\n".to_vec());
+        let until = Instant::now() + Duration::from_secs(5);
+        while std::fs::read(&path).unwrap().is_empty() && Instant::now() < until {
+            thread::yield_now();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"a\":2}\n");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(journal.losses().lines(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_loses_lines_and_counts_them() {
+        let journal = Journal::open(Some("/dev/full")).unwrap();
+        journal.submit(b"one\ntwo\n".to_vec());
+        let until = Instant::now() + Duration::from_secs(5);
+        while journal.losses().lines() < 2 && Instant::now() < until {
+            thread::yield_now();
+        }
+        assert_eq!(journal.losses().lines(), 2);
+    }
+
+    #[test]
+    fn a_slow_disk_loses_lines_and_never_makes_a_core_wait() {
+        let (buffers, waiting) = sync_channel(1);
+        let journal = Journal { buffers: Some(buffers), losses: Arc::default() };
+        journal.submit(b"kept\n".to_vec());
+        journal.submit(b"lost\nlost\n".to_vec());
+        assert_eq!(journal.losses().lines(), 2);
+        assert_eq!(waiting.recv().unwrap(), b"kept\n");
+    }
+}

@@ -50,10 +50,25 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
         samples: status.workers.iter().map(|w| value([&w.name], f64::from(w.outstanding))).collect(),
     });
     all.push(single("dpu_plan_epoch", "gauge", "Epoch of the plan that is programmed.", status.epoch));
-    all.push(single("dpu_plan_revision", "gauge", "Revision of the store that is programmed.", status.revision));
-    all.push(single("dpu_draining", "gauge", "1 while the process is on its way out.", u64::from(status.draining)));
+    all.push(single(
+        "dpu_plan_revision",
+        "gauge",
+        "Revision of the store that is programmed.",
+        status.revision,
+    ));
+    all.push(single(
+        "dpu_draining",
+        "gauge",
+        "1 while the process is on its way out.",
+        u64::from(status.draining),
+    ));
     let lost = fast_path.journal_lines_lost();
-    all.push(single("dpu_journal_lines_lost", "counter", "Decision records that did not reach the journal.", lost));
+    all.push(single(
+        "dpu_journal_lines_lost",
+        "counter",
+        "Decision records that did not reach the journal.",
+        lost,
+    ));
     all
 }
 
@@ -110,7 +125,11 @@ fn connections(counters: &CoreCounters, fast_path: &FastPath) -> Vec<Family> {
             kind: "counter",
             help: "TLS handshakes done, by protocol.",
             labels: &["protocol"],
-            samples: ["h1", "h2"].iter().zip(counters.handshakes).map(|(p, n)| value([p], n as f64)).collect(),
+            samples: ["h1", "h2"]
+                .iter()
+                .zip(counters.handshakes)
+                .map(|(p, n)| value([p], n as f64))
+                .collect(),
         },
     ]
 }

@@ -117,13 +117,15 @@ impl Programmed {
     /// # Errors
     /// Every problem found, each with its entry and the fix; nothing was changed.
     pub fn build(bytes: &[u8], limits: &LimitState, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
-        let plan = Plan::decode(bytes)
-            .map_err(|error| vec![problem("plan", &error.to_string(), "agent and fast path must be of one version")])?;
+        let plan = Plan::decode(bytes).map_err(|error| {
+            vec![problem("plan", &error.to_string(), "agent and fast path must be of one version")]
+        })?;
         let policy = Policy::build(&plan, limits)?;
         let mut problems = Vec::new();
         let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
         let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, previous));
-        let worker_key = read_key(&plan.worker_key_file).map_err(|found| problems.push(found)).unwrap_or_default();
+        let worker_key =
+            read_key(&plan.worker_key_file).map_err(|found| problems.push(found)).unwrap_or_default();
         if let Some(before) = previous {
             problems.extend(changed_key(before, &worker_key));
         }
@@ -156,7 +158,9 @@ fn collect<P, T>(
     for (index, entry) in entries.iter().enumerate() {
         match build(entry) {
             Ok(value) => built.push(value),
-            Err(found) => problems.push(Problem { entry: format!("{list}[{index}].{}", found.entry), ..found }),
+            Err(found) => {
+                problems.push(Problem { entry: format!("{list}[{index}].{}", found.entry), ..found })
+            }
         }
     }
     built
@@ -165,7 +169,8 @@ fn collect<P, T>(
 fn listener(entry: &plan::Listener, previous: Option<&Programmed>) -> Result<Arc<Listener>, Problem> {
     let address = address(&entry.address)?;
     let inputs: Vec<_> = entry.certificates.iter().enumerate().map(certificate).collect::<Result<_, _>>()?;
-    let limits = entry.limits.as_ref().ok_or_else(|| problem("limits", "there are none", "send every limit"))?;
+    let limits =
+        entry.limits.as_ref().ok_or_else(|| problem("limits", "there are none", "send every limit"))?;
     let before = previous.and_then(|p| p.listeners.iter().find(|l| l.address == address));
     let as_problem = |p: dpu_tls::TlsProblem| problem(&p.entry, &p.what, &p.fix);
     let tickets = before.map_or_else(Tickets::new, |l| Ok(l.tickets.clone())).map_err(as_problem)?;
@@ -205,7 +210,11 @@ fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
         ("h2_streams_max", limits.h2_streams_max),
     ];
     if let Some((name, _)) = all.iter().find(|(_, value)| *value == 0) {
-        return Err(problem(&format!("limits.{name}"), "is zero", "everything has a limit: give a positive number"));
+        return Err(problem(
+            &format!("limits.{name}"),
+            "is zero",
+            "everything has a limit: give a positive number",
+        ));
     }
     let ms = |value: u32| Duration::from_millis(u64::from(value));
     let body_bytes_max = limits.body_bytes_max as usize;
@@ -237,7 +246,8 @@ fn worker(entry: &plan::Worker, previous: Option<&Programmed>) -> Result<Worker,
 fn served(model: &plan::Model, workers: &[plan::Worker]) -> ServedModel {
     let matching = |arm: &plan::Arm| {
         let has_all = |w: &plan::Worker| arm.worker_labels.iter().all(|(k, v)| w.labels.get(k) == Some(v));
-        let indices = workers.iter().enumerate().filter(|(_, w)| has_all(w)).map(|(index, _)| index).collect();
+        let indices =
+            workers.iter().enumerate().filter(|(_, w)| has_all(w)).map(|(index, _)| index).collect();
         (arm.engine_model.clone(), indices)
     };
     let arms = model.arms.iter().filter(|arm| arm.weight > 0).map(matching).collect();
@@ -245,7 +255,9 @@ fn served(model: &plan::Model, workers: &[plan::Worker]) -> ServedModel {
 }
 
 fn address(text: &str) -> Result<SocketAddr, Problem> {
-    text.parse().map_err(|_| problem("address", &format!("{text:?} is not ADDRESS:PORT"), "for example 127.0.0.1:8443"))
+    text.parse().map_err(|_| {
+        problem("address", &format!("{text:?} is not ADDRESS:PORT"), "for example 127.0.0.1:8443")
+    })
 }
 
 fn read_key(path: &str) -> Result<Vec<u8>, Problem> {

@@ -23,7 +23,12 @@ const NAP: Duration = Duration::from_millis(1);
 ///
 /// # Errors
 /// UCX's own words where it cannot start.
-pub fn client(core: usize, name: &str, kind: TransportKind, plan: &Programmed) -> Result<Client<UcxTransport>, String> {
+pub fn client(
+    core: usize,
+    name: &str,
+    kind: TransportKind,
+    plan: &Programmed,
+) -> Result<Client<UcxTransport>, String> {
     let transport = UcxTransport::new(kind).map_err(|error| error.to_string())?;
     let config = ClientConfig {
         fastpath_id: format!("{name}/{core}"),
@@ -48,7 +53,9 @@ pub fn set_workers(core: &Core, plan: &Programmed, now: MonoNs) {
 pub fn worker_states(core: &Core) -> Vec<WorkerState> {
     let count = core.programmed.borrow().as_ref().map_or(0, |plan| plan.workers.len());
     let client = core.client.borrow();
-    client.as_ref().map_or_else(Vec::new, |client| (0..count).filter_map(|index| client.state(index)).collect())
+    client
+        .as_ref()
+        .map_or_else(Vec::new, |client| (0..count).filter_map(|index| client.state(index)).collect())
 }
 
 fn refresh_peers(core: &Core) {
@@ -87,7 +94,11 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
             sleep(&core, watched.as_ref(), now).await?;
         } else {
             idle_rounds += 1;
-            if idle_rounds > IDLE_ROUNDS_MAX { tokio::time::sleep(NAP).await } else { yield_now().await }
+            if idle_rounds > IDLE_ROUNDS_MAX {
+                tokio::time::sleep(NAP).await
+            } else {
+                yield_now().await
+            }
         }
     }
 }

@@ -156,7 +156,7 @@ impl Record {
             worker: self.worker.as_deref(),
             transport: self.transport.as_deref(),
             epoch: self.epoch,
-            edits: self.edits.iter().map(|edit| EditLine { field: &edit.field, what: edit.what }).collect(),
+            edits: self.edits.iter().map(|edit| EditLine { field: edit.field, what: edit.what }).collect(),
             stream: self.stream,
             status: self.status,
             outcome: Outcome::of(reason).label(),
@@ -232,4 +232,44 @@ fn hex(bytes: [u8; 32]) -> String {
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_record_is_one_json_line_with_its_one_reason() {
+        let mut record =
+            Record::begin(RequestId([7; 16]), Some(Endpoint::ChatCompletions), Protocol::H2, MonoNs(0));
+        record.tenant = Some(Arc::from("a\"b\n"));
+        record.first_token = Some(MonoNs(2_500_000));
+        let mut out = Vec::new();
+        record.write_line(Reason::ClientGone, MonoNs(4_000_000), &mut out);
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(line["tenant"], "a\"b\n");
+        assert_eq!(line["outcome"], "client_gone");
+        assert_eq!(line["reason"], "client_gone");
+        assert_eq!(line["ttft_ms"], 2.5);
+        assert_eq!(line["duration_ms"], 4.0);
+        assert_eq!(line["request_id"], "07".repeat(16));
+    }
+
+    #[test]
+    fn every_reason_belongs_to_one_outcome() {
+        for (reason, outcome) in [
+            (Reason::None, Outcome::Answered),
+            (Reason::AuthInvalid, Outcome::Refused),
+            (Reason::RateLimited, Outcome::Refused),
+            (Reason::NoWorker, Outcome::Refused),
+            (Reason::WorkerLost, Outcome::Failed),
+            (Reason::DrainCut, Outcome::Failed),
+            (Reason::ClientGone, Outcome::ClientGone),
+            (Reason::ClientTooSlow, Outcome::ClientGone),
+        ] {
+            assert_eq!(Outcome::of(reason), outcome);
+        }
+    }
 }

@@ -77,3 +77,49 @@ fn size(told: &Told) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use dpu_types::RequestId;
+
+    fn tokens(bytes: usize) -> Told {
+        let choices = Bytes::from(vec![b'x'; bytes]);
+        Told::Frame(Event::Tokens { id: RequestId::NONE, token_count: 1, choices, finish: false })
+    }
+
+    #[test]
+    fn what_is_told_comes_out_in_order() {
+        let slot = Slot::default();
+        slot.tell(tokens(1));
+        slot.tell(tokens(2));
+        assert!(
+            matches!(slot.try_next(), Some(Told::Frame(Event::Tokens { choices, .. })) if choices.len() == 1)
+        );
+        assert!(
+            matches!(slot.try_next(), Some(Told::Frame(Event::Tokens { choices, .. })) if choices.len() == 2)
+        );
+        assert!(slot.try_next().is_none());
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_stopped_at_the_bound_and_nothing_follows() {
+        let slot = Slot::default();
+        slot.tell(tokens(WAITING_BYTES_MAX));
+        slot.tell(tokens(1));
+        slot.tell(tokens(1));
+        assert!(matches!(slot.try_next(), Some(Told::Frame(_))));
+        assert!(matches!(slot.try_next(), Some(Told::Stop(Reason::ClientTooSlow))));
+        assert!(slot.try_next().is_none());
+    }
+
+    #[test]
+    fn bytes_that_were_read_do_not_count() {
+        let slot = Slot::default();
+        for _ in 0..100 {
+            slot.tell(tokens(WAITING_BYTES_MAX / 2));
+            assert!(matches!(slot.try_next(), Some(Told::Frame(_))));
+        }
+    }
+}

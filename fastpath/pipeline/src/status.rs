@@ -79,7 +79,11 @@ fn worker(plan: &Programmed, views: &[Vec<WorkerState>], index: usize) -> Worker
     let outstanding = seen.iter().map(|state| state.outstanding).sum();
     let odd = seen.iter().find(|state| state.phase != WorkerPhase::Ready).or(seen.first());
     let Some(shown) = odd.filter(|_| seen.len() == views.len()) else {
-        return WorkerStatus { name, state: WorkerPhase::Connecting.name().into(), ..WorkerStatus::default() };
+        return WorkerStatus {
+            name,
+            state: WorkerPhase::Connecting.name().into(),
+            ..WorkerStatus::default()
+        };
     };
     WorkerStatus {
         name,

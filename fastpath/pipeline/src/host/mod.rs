@@ -1,0 +1,21 @@
+//! The worker's side of the transport: one thread that owns the UCX server, slots, and the echo engine.
+//!
+//! Other engines live in other threads (Python): they take jobs with `HostRuntime::next` and answer through `Job`.
+//! Nothing here runs while nothing happens.
+
+mod books;
+mod config;
+mod driver;
+mod echo;
+mod echo_text;
+mod handle;
+mod job;
+mod report;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use config::HostConfig;
+pub use handle::HostRuntime;
+pub use job::Job;
