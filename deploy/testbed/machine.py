@@ -24,7 +24,7 @@ class NoKernel(RuntimeError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MachineOptions:
-    """How large the machine is and how long it may live."""
+    """What the machine is made of."""
 
     shared: Path
     """Folder of the host that is writable inside, at the same path; the rest of the root is read-only there."""
@@ -32,8 +32,6 @@ class MachineOptions:
     """Memory in QEMU's notation."""
     cpus: int = 2
     """Virtual processors."""
-    timeout_s: float = 600.0
-    """The machine is ended after this, whatever it does."""
     kvm: bool = False
     """Use the processor's virtualisation. Off: a /dev/kvm that is there may still not work (nested machines)."""
 
@@ -61,11 +59,12 @@ def command_line(options: MachineOptions, kernel: str, command: list[str]) -> li
 class Machine:
     """One run. Iterate for the lines that come out of it; `status` is set when the iteration is over."""
 
-    def __init__(self, options: MachineOptions, command: list[str]) -> None:
+    def __init__(self, arguments: list[str], *, timeout_s: float) -> None:
+        """`arguments` as from `command_line`; the machine is ended after `timeout_s`, whatever it does."""
         self.status: int | None = None
         self.timed_out = False
-        self._options = options
-        self._arguments = command_line(options, newest_kernel(), command)
+        self._arguments = arguments
+        self._timeout_s = timeout_s
 
     def lines(self) -> Iterator[str]:
         """Output of the command and of the kernel, line by line; ends the machine when its time is over."""
@@ -87,7 +86,7 @@ class Machine:
 
     def _read(self, child: subprocess.Popen[str]) -> Iterator[str]:
         assert child.stdout is not None  # asked for above
-        with _Alarm(self._options.timeout_s, child) as alarm:
+        with _Alarm(self._timeout_s, child) as alarm:
             for line in child.stdout:
                 yield line.rstrip("\r\n")
         self.timed_out = alarm.rang

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from deploy.testbed.machine import Machine, MachineOptions, NoKernel  # noqa: E402  (path set above)
+from deploy.testbed.machine import Machine, MachineOptions, NoKernel, command_line, newest_kernel  # noqa: E402  (path set above)
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
@@ -55,10 +55,11 @@ def build_example() -> None:
     subprocess.run(["cc", "-O2", "-o", program, sources / EXAMPLE.name, "-lucp", "-lucs"], check=True)
 
 
-def run_scenario(name: str, options: MachineOptions) -> tuple[dict[str, str], str]:
+def run_scenario(name: str, options: MachineOptions, timeout_s: float) -> tuple[dict[str, str], str]:
     """Boots, runs one scenario, shows its lines; returns its facts and what went wrong, "" for nothing."""
     script = HERE / "guest" / f"{name}.sh" if "/" not in name else Path(name).resolve()
-    machine = Machine(options, ["bash", str(HERE / "guest/boot.sh"), str(OUT), sys.executable, str(script)])
+    command = ["bash", str(HERE / "guest/boot.sh"), str(OUT), sys.executable, str(script)]
+    machine = Machine(command_line(options, newest_kernel(), command), timeout_s=timeout_s)
     facts: dict[str, str] = {}
     wrong = ""
     with (OUT / f"{script.stem}.log").open("w") as log:
@@ -72,7 +73,7 @@ def run_scenario(name: str, options: MachineOptions) -> tuple[dict[str, str], st
                 wrong = line.removeprefix("fail ")
             print(f"  vm | {line}", flush=True)
     if machine.timed_out:
-        wrong = f"ended after {options.timeout_s:.0f} s"
+        wrong = f"ended after {timeout_s:.0f} s"
     elif machine.status != 0 and not wrong:
         wrong = f"exit status {machine.status}"
     return facts, wrong
@@ -95,15 +96,13 @@ def main(arguments: list[str]) -> int:
     OUT.mkdir(exist_ok=True)
     install()
     build_example()
-    options = MachineOptions(
-        shared=OUT, memory=wanted.memory, cpus=wanted.cpus, timeout_s=wanted.timeout_s, kvm=wanted.kvm
-    )
+    options = MachineOptions(shared=OUT, memory=wanted.memory, cpus=wanted.cpus, kvm=wanted.kvm)
     failed = []
     for name in wanted.scenario or SCENARIOS:
         say(f"{name}: booting ({'KVM' if options.kvm else 'emulation: half a minute'})")
         began = time.monotonic()
         try:
-            facts, wrong = run_scenario(name, options)
+            facts, wrong = run_scenario(name, options, wanted.timeout_s)
         except NoKernel as error:
             facts, wrong = {}, str(error)
         for key, value in facts.items():
