@@ -42,6 +42,11 @@ impl<'a> Tree<'a> {
         Value { tree: self, index: 0 }
     }
 
+    /// Bytes of the whole body.
+    pub(crate) const fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(super) fn node(&self, index: u32) -> Node {
         // Indices come from the parser, which made these nodes.
         self.nodes.get(index as usize).copied().unwrap_or(Node::Null)
@@ -180,6 +185,11 @@ impl<'t> Value<'t> {
     #[must_use]
     pub fn object(self) -> Option<Object<'t>> {
         if let View::Object(object) = self.view() { Some(object) } else { None }
+    }
+
+    /// Bytes of the whole body that it is part of: enough room for its canonical form, but for rare escapes.
+    pub(crate) const fn text_bytes(self) -> usize {
+        self.tree.text_bytes()
     }
 
     /// Values and keys in it, itself included: a measure of its size.
