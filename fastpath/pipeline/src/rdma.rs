@@ -4,7 +4,9 @@ use crate::clock;
 use crate::core::{fill_random, Core, Peer, TICK_MS};
 use crate::programmed::Programmed;
 use dpu_types::MonoNs;
-use dpu_ucx::{Client, ClientConfig, Event, TransportKind, UcxTransport, WorkerPhase, WorkerState};
+use dpu_ucx::{
+    Client, ClientConfig, Event, TransportKind, UcxConfig, UcxTransport, WorkerPhase, WorkerState,
+};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
@@ -29,7 +31,8 @@ pub fn client(
     kind: TransportKind,
     plan: &Programmed,
 ) -> Result<Client<UcxTransport>, String> {
-    let transport = UcxTransport::new(kind).map_err(|error| error.to_string())?;
+    let transport =
+        UcxTransport::new(UcxConfig { kind, ..UcxConfig::default() }).map_err(|error| error.to_string())?;
     let config = ClientConfig {
         fastpath_id: format!("{name}/{core}"),
         key: plan.worker_key.clone(),
