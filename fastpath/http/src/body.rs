@@ -109,6 +109,3 @@ impl LengthCheck {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

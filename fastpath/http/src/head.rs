@@ -144,10 +144,11 @@ fn unparsable(bytes: &[u8], error: httparse::Error) -> Refusal {
         return Refusal::from(Reason::HttpUpgradeRefused).because("HTTP/2 starts with ALPN h2 here");
     }
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit());
+    // A version that is spoken here stands in the wrong place then.
+    let is_another = matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit() && !matches!((major, minor), (b'1', b'0' | b'1')));
     match error {
-        httparse::Error::Version if is_version => Reason::HttpBadVersion.into(),
+        httparse::Error::Version if is_another => Reason::HttpBadVersion.into(),
         httparse::Error::TooManyHeaders => Reason::HttpTooManyHeaders.into(),
         other => malformed(&other.to_string()),
     }
