@@ -96,9 +96,11 @@ def tenant_models(desired: Desired) -> Iterator[Finding]:
         entries = [(("tenants", t, "models", m), name) for m, name in enumerate(tenant.models)]
         yield from twice("the model", "name it once", entries)
         for loc, name in entries:
+            if name in known:
+                continue
             if name in owners:
                 yield Finding(loc, f"'{name}' is an alias", f"name the model itself: {owners[name]}")
-            elif name not in known:
+            else:
                 yield Finding(loc, f"there is no model '{name}'", f"use one of: {', '.join(known[:8])}")
 
 

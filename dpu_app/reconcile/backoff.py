@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FIRST_S = 0.5
-LAST_S = 8.0
+LAST_S = 4.0
 
 
 @dataclass

@@ -28,27 +28,26 @@ class FileSource:
         """What is wrong with the file as it was read last."""
 
     def start(self) -> None:
-        """What the store has is taken up again, then the file is read."""
+        """Reads the file; a bad one leaves what the store has."""
         latest = self.store.latest
         if not self.reload() and latest is not None and self.store.latest is latest:
-            self.resume(latest)
+            self.report(self.problems + self.resume(latest))
 
     def reload(self) -> bool:
         """Reads the file; False where it is bad, and then the last good state stays. SIGHUP comes here."""
         try:
             text = read(self.file)
             loaded = load(text, str(self.file), str(self.file.resolve().parent))
-            self.accept(text, loaded)
+            problems = self.accept(text, loaded)
         except LoadError as error:
-            self.report(error.problems)
-            return False
+            problems = error.problems
         except StoreError as error:
-            self.report([Problem(str(error), "make room, or correct the permissions of --state-dir")])
-            return False
-        self.report([])
-        return True
+            problems = [Problem(str(error), "make room, or correct the permissions of --state-dir")]
+        self.observer.config_read(len(problems))
+        self.report(problems)
+        return not problems
 
-    def accept(self, text: str, loaded: Loaded) -> None:
+    def accept(self, text: str, loaded: Loaded) -> list[Problem]:
         """A new revision where the content is new; else what the store has is tried again. Raises StoreError."""
         latest = self.store.latest
         if latest is None or self.store.is_new(text, loaded.folder):
@@ -58,23 +57,23 @@ class FileSource:
             log.info("the file has not changed since; the store wins", revision=latest.number)
             return self.resume(latest)
         self.submit(latest.number, loaded)
+        return []
 
-    def resume(self, revision: Revision) -> None:
-        """Takes up a revision of the store. One that this build refuses is reported; the good plan stays."""
+    def resume(self, revision: Revision) -> list[Problem]:
+        """Takes up a revision of the store. What is wrong with it for this build; then the good plan stays."""
         try:
             loaded = load(revision.text, f"revision {revision.number}", revision.folder)
         except LoadError as error:
-            self.report(error.problems)
-        else:
-            self.submit(revision.number, loaded)
+            return error.problems
+        self.submit(revision.number, loaded)
+        return []
 
     def submit(self, number: int, loaded: Loaded) -> None:
         """Hands it to the reconciler."""
         self.reconciler.submit(Accepted(number, loaded.desired, loaded.folder, loaded.document.located))
 
     def report(self, problems: list[Problem]) -> None:
-        """Keeps, counts and logs what is wrong."""
+        """Keeps and logs what is wrong."""
         self.problems = problems
-        self.observer.config_read(len(problems))
         for problem in problems:
             log.error("bad configuration; the last good one stays", problem=str(problem))

@@ -82,11 +82,16 @@ def rule(loc: Location) -> str:
 
 def unknown(loc: Location) -> Finding:
     """An unknown field, with the nearest known one."""
-    name = str(loc[-1])
     known = fields_at(loc[:-1])
-    near = difflib.get_close_matches(name, known, n=1)
-    fix = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
-    return Finding(loc, f"unknown field '{name}'", fix)
+    near = meant(loc)
+    fix = f"did you mean '{near}'?" if near else f"known here: {', '.join(known)}"
+    return Finding(loc, f"unknown field '{loc[-1]}'", fix)
+
+
+def meant(loc: Location) -> str | None:
+    """The known field that an unknown one probably stands for."""
+    near = difflib.get_close_matches(str(loc[-1]), fields_at(loc[:-1]), n=1)
+    return near[0] if near else None
 
 
 def fields_at(loc: Location) -> list[str]:

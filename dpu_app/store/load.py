@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from dpu_app.model import cross, unenforced
 from dpu_app.model.desired import Desired
-from dpu_app.model.problem import Finding, Problem
+from dpu_app.model.problem import Finding, Location, Problem
 from dpu_app.store import explain
 from dpu_app.store.document import DOCUMENT_BYTES_MAX, Document, DocumentError, parse
 
@@ -68,7 +68,17 @@ def load(text: str, file: str, folder: str) -> Loaded:
 def explained(error: ValidationError) -> list[Finding]:
     """Every error of pydantic as a finding; input values are left out, they may be keys."""
     errors = error.errors(include_url=False, include_input=False)
-    return [explain.finding(item) for item in errors if not counts_refused_items(item, errors)]
+    misspelt = {misspelt_for(item) for item in errors if item["type"] == "extra_forbidden"}
+    return [
+        explain.finding(item)
+        for item in errors
+        if not counts_refused_items(item, errors) and not (item["type"] == "missing" and item["loc"] in misspelt)
+    ]
+
+
+def misspelt_for(item: ErrorDetails) -> Location:
+    """The field that an unknown one was probably meant to be: it is not missing too."""
+    return (*item["loc"][:-1], explain.meant(item["loc"]) or "")
 
 
 def counts_refused_items(item: ErrorDetails, errors: list[ErrorDetails]) -> bool:

@@ -32,9 +32,18 @@ Reply = TypeVar("Reply")
 
 
 class FastPathTarget:
-    """One fast path process, reached over `socket`."""
+    """One fast path process, reached over `socket`. Timeouts are seconds from call to answer."""
 
-    def __init__(self, socket: str, name: str = "fastpath") -> None:
+    def __init__(
+        self,
+        socket: str,
+        name: str = "fastpath",
+        *,
+        apply_timeout_s: float = APPLY_TIMEOUT_S,
+        status_timeout_s: float = STATUS_TIMEOUT_S,
+    ) -> None:
+        self.apply_timeout_s = apply_timeout_s
+        self.status_timeout_s = status_timeout_s
         self.socket = socket
         self._name = name
         self._channel = grpc.insecure_channel(f"unix:{socket}", options=CHANNEL_OPTIONS)
@@ -48,7 +57,7 @@ class FastPathTarget:
     def apply(self, plan: Plan) -> bool:
         """Programs the whole plan or nothing; see Target."""
         request = pb.ApplyRequest(plan=fastpath_plan.to_proto(plan))
-        reply = self._call(lambda: self._stub.Apply(request, timeout=APPLY_TIMEOUT_S))
+        reply = self._call(lambda: self._stub.Apply(request, timeout=self.apply_timeout_s))
         if not reply.applied:
             problems = tuple(Problem(item.what, item.fix, item.entry) for item in reply.problems)
             raise TargetRefused(self.name, problems)
@@ -56,7 +65,7 @@ class FastPathTarget:
 
     def read_back(self) -> Programmed:
         """What the fast path says that it has; see Target."""
-        reply = self._call(lambda: self._stub.Status(pb.StatusRequest(), timeout=STATUS_TIMEOUT_S))
+        reply = self._call(lambda: self._stub.Status(pb.StatusRequest(), timeout=self.status_timeout_s))
         waiting = [f"{w.name} {w.state} {w.detail}".strip() for w in reply.workers if w.state != "ready"]
         detail = "draining" if reply.draining else "; ".join(waiting)
         return Programmed(reply.revision, reply.epoch, reply.plan_sha256, reply.ready, detail)
