@@ -312,4 +312,4 @@ fn build_tenant(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
