@@ -38,7 +38,8 @@ def command_line(port: int, scenario: Scenario, bound: list[str], body: Path) ->
     """The h2load call; its TLS offer is pinned so that all sides negotiate the same. `bound` says when it ends."""
     tls = [f"--tls13-ciphers={CIPHER}", "--groups=X25519"]
     headers = ["-H", f"authorization: Bearer {KEY}", "-H", "content-type: application/json"]
-    size = ["--h1", "-t", "1", "-c", str(scenario.connections), *bound]
+    protocol = ["--npn-list=h2"] if scenario.http2 else ["--h1"]
+    size = [*protocol, "-t", "1", "-c", str(scenario.connections), "-m", str(scenario.streams), *bound]
     return ["h2load", *tls, *size, "-d", str(body), *headers, f"https://localhost:{port}{PATH}"]
 
 

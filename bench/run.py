@@ -25,7 +25,7 @@ from bench import cpu, load, report  # noqa: E402
 from bench.processes import NotReady  # noqa: E402
 from bench.sides import backend, haproxy, nginx, ours  # noqa: E402
 from bench.sides.base import Running, Setup  # noqa: E402
-from bench.work import BODY_BYTES, CIPHER, SCENARIOS, Scenario, WrongAnswer, chat_body, check_answer  # noqa: E402
+from bench.work import BODY_BYTES, CIPHER, DEFAULT_SCENARIOS, SCENARIOS, Scenario, WrongAnswer, chat_body, check_answer  # noqa: E402
 
 SIDES: dict[str, Callable[[Setup], contextlib.AbstractContextManager[Running]]] = {
     "nginx": nginx.start,
@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 3))
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SECONDS") or 5), help="of one run")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--scenarios", nargs="+", choices=[s.name for s in SCENARIOS], default=None)
+    parser.add_argument("--scenarios", nargs="+", choices=[s.name for s in SCENARIOS], default=DEFAULT_SCENARIOS)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="proxy threads of every side")
     parser.add_argument("--certificates", type=Path, default=ROOT / "certs/dev", help="server.pem, server.key, ca.pem")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -96,6 +96,13 @@ def header(sides: list[Running], wanted: argparse.Namespace) -> dict[str, str]:
     }
 
 
+def warn_if_busy() -> None:
+    """CPU time per request holds cold caches and shared cores too: on a busy machine it is no figure to quote."""
+    cores, waiting = os.cpu_count() or 1, os.getloadavg()[0]
+    if waiting > 0.5 * cores:
+        say(f"busy machine (load average {waiting:.1f} on {cores} cores): read the ratios, quote no microseconds")
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -111,7 +118,7 @@ def bench(sides: list[Running], wanted: argparse.Namespace, directory: Path) -> 
     for side in sides:
         say(f"{side.name}: right answer of {check_answer(side.port, authority)} bytes; {side.version}")
     samples = []
-    scenarios = [s for s in SCENARIOS if wanted.scenarios is None or s.name in wanted.scenarios]
+    scenarios = [s for s in SCENARIOS if s.name in wanted.scenarios]
     for scenario in scenarios:
         for side in sides:
             load.warm_up(side.port, scenario, body)
@@ -132,6 +139,7 @@ def main(arguments: list[str]) -> int:
     """Runs everything, prints the table and the last block; 1 when a side does not do the work."""
     wanted = parse(arguments)
     subprocess.run([ROOT / "deploy/setup/packages.sh", "bench"], check=True)
+    warn_if_busy()
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dpu-bench-")))
         backend_port, backend_pid = stack.enter_context(backend.start(directory))

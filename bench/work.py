@@ -30,10 +30,19 @@ class Scenario:
     name: str
     """As in the lines of the last block, for example h1_c32."""
     connections: int
-    """Kept connections, each with one request in flight."""
+    """Kept connections."""
+    streams: int = 1
+    """Requests in flight on each connection; above 1 only with HTTP/2."""
+    http2: bool = False
+    """HTTP/2 instead of HTTP/1.1."""
 
 
-SCENARIOS = (Scenario(name="h1_c1", connections=1), Scenario(name="h1_c32", connections=32))
+SCENARIOS = (
+    Scenario(name="h1_c1", connections=1),
+    Scenario(name="h1_c32", connections=32),
+    Scenario(name="h2_c8x8", connections=8, streams=8, http2=True),
+)
+DEFAULT_SCENARIOS = ("h1_c1", "h1_c32")
 
 
 def chat_body() -> bytes:
