@@ -15,6 +15,7 @@ use dpu_policy::{Decision, RateView};
 use dpu_types::gen::worker_frame as frame;
 use dpu_types::{Dispatch, Endpoint, MonoNs, Reason, Refusal, RequestHead, RequestId};
 use dpu_ucx::{Event, Summary};
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -353,6 +354,21 @@ impl Exchange {
                 None if out.is_empty() => self.slot.next().await,
                 None => return Step::Events,
             };
+        }
+    }
+
+    /// Ready when we end the request while its answer is still being written: nobody reads it.
+    pub fn stopped(&self) -> impl Future<Output = ()> {
+        let slot = Rc::clone(&self.slot);
+        async move { slot.stopped().await }
+    }
+
+    /// Ends the record and the worker's part of a request that was stopped while it was written.
+    pub fn stop_unwritten(mut self) {
+        while let Some(told) = self.slot.try_next() {
+            if let Told::Stop(reason) = told {
+                self.stop(reason, &mut Vec::new());
+            }
         }
     }
 

@@ -223,7 +223,15 @@ impl Connection<'_> {
             }
             let last = matches!(step, Step::LastEvents);
             self.put_events(&events, last, framing.http10);
-            self.write_out().await?;
+            let stopped = exchange.stopped();
+            tokio::select! {
+                biased;
+                written = self.write_out() => written?,
+                () = stopped, if !last => {
+                    exchange.stop_unwritten();
+                    return Ok(Next::Close);
+                }
+            }
             if last {
                 exchange.written();
                 return Ok(framing.next());

@@ -212,7 +212,16 @@ async fn run(
         }
         let Some(stream) = &mut sending else { return Err(Gone) };
         let last = matches!(step, Step::LastEvents);
-        send_data(stream, Bytes::copy_from_slice(&events), last, limits).await?;
+        let stopped = exchange.stopped();
+        tokio::select! {
+            biased;
+            sent = send_data(stream, Bytes::copy_from_slice(&events), last, limits) => sent?,
+            () = stopped, if !last => {
+                exchange.stop_unwritten();
+                stream.send_reset(h2::Reason::CANCEL);
+                return Err(Gone);
+            }
+        }
         if last {
             exchange.written();
             return Ok(());

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Bytes of answer that may wait for a client that does not read. Beyond it the request is cancelled: 256 KiB is
-/// some thousand tokens ahead of the reader.
-pub const WAITING_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of answer that may wait for a client that reads slower than the engine writes, beside what the socket
+/// holds. Beyond it the request is cancelled: 1 MiB is some fifteen thousand tokens ahead of the reader.
+pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a request's task is told.
 #[derive(Debug)]
@@ -68,6 +68,19 @@ impl Slot {
             Poll::Pending
         })
         .await
+    }
+
+    /// Ready once there is a `Stop` in the queue. For the time of a write, when nobody waits for `next`.
+    pub async fn stopped(&self) {
+        poll_fn(|context| {
+            let mut inner = self.0.borrow_mut();
+            if inner.stopped {
+                return Poll::Ready(());
+            }
+            inner.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 

@@ -7,13 +7,17 @@ use super::work::Work;
 use crate::clock;
 use dpu_types::MonoNs;
 use dpu_ucx::{Server, ServerEvent, Transport};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
-use tokio::io::Interest;
+
+/// The transport's descriptor is readable.
+const TRANSPORT: Token = Token(0);
+/// A command was queued.
+pub const COMMAND: Token = Token(1);
 
 /// Rounds without work, while something is pending that no descriptor tells of, before the loop naps.
 const IDLE_ROUNDS_MAX: u32 = 64;
@@ -25,25 +29,35 @@ const LINGER_MS: u64 = 200;
 pub struct Driver<T: Transport> {
     work: Work<T>,
     shared: Arc<Shared>,
+    poll: Poll,
+    ready: Events,
+    /// Whether the transport has a descriptor.
+    watched: bool,
     drain_until: Option<MonoNs>,
     events: Vec<ServerEvent>,
     commands: VecDeque<Command>,
 }
 
 impl<T: Transport> Driver<T> {
-    /// A loop that has not begun; `server` listens already.
-    pub fn new(server: Server<T>, config: &HostConfig, shared: Arc<Shared>) -> Self {
+    /// A loop that has not begun; `server` listens already, and `poll` has the waker of `shared`.
+    ///
+    /// # Errors
+    /// The event descriptor cannot be watched.
+    pub fn new(server: Server<T>, config: &HostConfig, shared: Arc<Shared>, poll: Poll) -> io::Result<Self> {
+        let fd = server.event_fd();
+        if let Some(fd) = fd {
+            poll.registry().register(&mut SourceFd(&fd), TRANSPORT, Interest::READABLE)?;
+        }
         let work = Work::new(server, config, Arc::clone(&shared));
-        Self { work, shared, drain_until: None, events: Vec::new(), commands: VecDeque::new() }
+        let (events, commands, ready) = (Vec::new(), VecDeque::new(), Events::with_capacity(4));
+        Ok(Self { work, shared, poll, ready, watched: fd.is_some(), drain_until: None, events, commands })
     }
 
     /// Runs until drained. Returns how many requests were cut.
     ///
     /// # Errors
-    /// The event descriptor cannot be watched.
-    pub async fn run(mut self) -> io::Result<usize> {
-        let fd = self.work.server.event_fd();
-        let watched = fd.map(|fd| AsyncFd::with_interest(Borrowed(fd), Interest::READABLE)).transpose()?;
+    /// Waiting failed, which the kernel does not do to a valid descriptor.
+    pub fn run(mut self) -> io::Result<usize> {
         let mut idle_rounds = 0;
         loop {
             let now = clock::now();
@@ -52,17 +66,19 @@ impl<T: Transport> Driver<T> {
                 continue;
             }
             if let Some(cut) = self.drained(now) {
-                self.linger().await;
-                self.shared.close();
+                self.linger();
                 return Ok(cut);
             }
             if self.work.server.arm() {
                 idle_rounds = 0;
-                self.sleep(watched.as_ref(), now).await?;
+                let due = [self.work.next_timer(now), self.drain_until].into_iter().flatten().min();
+                let timer = due.map(|due| Duration::from_nanos(due.since(now)));
+                // A transport without a descriptor is polled.
+                self.wait(if self.watched { timer } else { Some(timer.map_or(NAP, |timer| timer.min(NAP))) })?;
             } else {
                 idle_rounds += 1;
                 if idle_rounds > IDLE_ROUNDS_MAX {
-                    self.nap(NAP).await;
+                    self.wait(Some(NAP))?;
                 }
             }
         }
@@ -101,12 +117,12 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Lets the last frames leave.
-    async fn linger(&mut self) {
+    fn linger(&mut self) {
         let until = clock::now().plus_ms(LINGER_MS);
         while !self.work.server.idle() && clock::now() < until {
             self.work.server.poll(clock::now(), &mut self.events);
             self.events.clear();
-            tokio::time::sleep(NAP).await;
+            std::thread::sleep(NAP);
         }
     }
 
@@ -123,41 +139,12 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Sleeps until the transport has something, a command came, or a timer is due.
-    async fn sleep(&self, watched: Option<&AsyncFd<Borrowed>>, now: MonoNs) -> io::Result<()> {
-        let due = [self.work.next_timer(now), self.drain_until].into_iter().flatten().min();
-        let Some(watched) = watched else {
-            // A transport without a descriptor is polled.
-            self.nap(NAP).await;
-            return Ok(());
-        };
-        let timer = async {
-            match due {
-                Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(now))).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            ready = watched.readable() => ready.map(|mut guard| guard.clear_ready()),
-            () = self.shared.woken() => Ok(()),
-            () = timer => Ok(()),
+    /// Sleeps until the transport has something, a command came, or the time is over. mio reports edges: that is
+    /// enough, because every round looks at both sources before it comes here.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.ready, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
         }
-    }
-
-    async fn nap(&self, nap: Duration) {
-        tokio::select! {
-            () = self.shared.woken() => {}
-            () = tokio::time::sleep(nap) => {}
-        }
-    }
-}
-
-/// The transport's descriptor: the server owns it and lives as long as the loop.
-struct Borrowed(RawFd);
-
-impl AsRawFd for Borrowed {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
     }
 }

@@ -85,11 +85,6 @@ impl Echo {
         }
     }
 
-    /// Tokens sent so far.
-    pub fn said(&self) -> u32 {
-        self.said
-    }
-
     fn step_whole(&self, now: MonoNs) -> Step {
         let reach = [self.part.fail_after, self.part.hang_after].into_iter().flatten().min();
         let reach = reach.map_or(self.limit, |reach| reach.min(self.limit));

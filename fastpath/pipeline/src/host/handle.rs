@@ -1,13 +1,15 @@
 //! The handle on a worker: starts its thread, hands out jobs, reports, drains.
 
 use super::config::HostConfig;
-use super::driver::Driver;
+use super::driver::{Driver, COMMAND};
 use super::job::Job;
 use super::report::Report;
 use super::shared::{Command, Shared};
 use crate::clock;
 use crate::core::fill_random;
-use dpu_ucx::{Server, Transport, TransportKind, UcxTransport};
+use dpu_ucx::{Server, Transport, TransportKind, UcxConfig, UcxTransport};
+use mio::{Poll, Waker};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +32,8 @@ impl HostRuntime {
     /// # Errors
     /// Why it cannot listen, in words for people.
     pub fn start(config: HostConfig, kind: TransportKind) -> Result<Self, String> {
-        Self::start_on(config, move || UcxTransport::new(kind).map_err(|error| error.to_string()))
+        let settings = UcxConfig { kind, ..UcxConfig::default() };
+        Self::start_on(config, move || UcxTransport::new(settings).map_err(|error| error.to_string()))
     }
 
     /// Starts a worker over any transport. `make` runs in the worker's thread, where the transport then lives.
@@ -42,20 +45,24 @@ impl HostRuntime {
         T: Transport,
         F: FnOnce() -> Result<T, String> + Send + 'static,
     {
-        let shared = Arc::new(Shared::default());
+        let (poll, waker) = poll_and_waker().map_err(|error| format!("no event queue: {error}"))?;
+        let shared = Arc::new(Shared::new(waker));
         let (tell, told) = sync_channel(1);
         let theirs = Arc::clone(&shared);
         let body = move || {
-            let started = make().and_then(|transport| listen(transport, &config));
-            let (server, address) = match started {
-                Ok(started) => started,
+            let made = make().and_then(|transport| listen(transport, &config, &theirs, poll));
+            let (driver, address) = match made {
+                Ok(made) => made,
                 Err(error) => {
                     let _ = tell.send(Err(error));
                     return 0;
                 }
             };
             let _ = tell.send(Ok(address));
-            drive(Driver::new(server, &config, Arc::clone(&theirs)), &theirs)
+            let cut = driver.run().unwrap_or(0);
+            // Whatever ended it, nobody waits for this thread any longer.
+            theirs.close();
+            cut
         };
         let thread = std::thread::Builder::new().name("dpu-host".to_owned()).spawn(body);
         let thread = thread.map_err(|error| format!("no thread: {error}"))?;
@@ -111,16 +118,20 @@ impl Drop for HostRuntime {
     }
 }
 
-fn listen<T: Transport>(transport: T, config: &HostConfig) -> Result<(Server<T>, SocketAddr), String> {
-    let mut server = Server::new(transport, config.server(), Box::new(fill_random));
-    let address = server.listen(config.listen).map_err(|error| format!("{}: {error}", config.listen))?;
-    Ok((server, address))
+fn poll_and_waker() -> io::Result<(Poll, Waker)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), COMMAND)?;
+    Ok((poll, waker))
 }
 
-/// Runs the loop to its end. Whatever ends it, nobody waits for this thread any longer.
-fn drive<T: Transport>(driver: Driver<T>, shared: &Shared) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.and_then(|runtime| runtime.block_on(driver.run()));
-    shared.close();
-    ended.unwrap_or(0)
+fn listen<T: Transport>(
+    transport: T,
+    config: &HostConfig,
+    shared: &Arc<Shared>,
+    poll: Poll,
+) -> Result<(Driver<T>, SocketAddr), String> {
+    let mut server = Server::new(transport, config.server(), Box::new(fill_random));
+    let address = server.listen(config.listen).map_err(|error| format!("{}: {error}", config.listen))?;
+    let driver = Driver::new(server, config, Arc::clone(shared), poll);
+    Ok((driver.map_err(|error| format!("the event descriptor: {error}"))?, address))
 }

@@ -4,11 +4,11 @@ use super::job::JobState;
 use super::report::Report;
 use dpu_types::{MonoNs, Reason};
 use dpu_ucx::Summary;
+use mio::Waker;
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// Something for the worker's thread to do.
 pub enum Command {
@@ -35,12 +35,11 @@ pub enum Ending {
 }
 
 /// Both queues. The jobs hold at most one per slot, the commands at most `UNSENT_MAX` fragments and one end per job.
-#[derive(Default)]
 pub struct Shared {
     queues: Mutex<Queues>,
     jobs_ready: Condvar,
     space: Condvar,
-    wake: Notify,
+    waker: Waker,
 }
 
 #[derive(Default)]
@@ -51,6 +50,12 @@ struct Queues {
 }
 
 impl Shared {
+    /// Empty queues; `waker` wakes the worker's thread.
+    pub fn new(waker: Waker) -> Self {
+        let (queues, jobs_ready, space) = <(Mutex<Queues>, Condvar, Condvar)>::default();
+        Self { queues, jobs_ready, space, waker }
+    }
+
     /// Gives a job to whoever asks first.
     pub fn push_job(&self, job: Arc<JobState>) {
         self.lock().jobs.push_back(job);
@@ -92,7 +97,7 @@ impl Shared {
         }
         queues.commands.push_back(command);
         drop(queues);
-        self.wake.notify_one();
+        self.wake();
         true
     }
 
@@ -108,7 +113,7 @@ impl Shared {
         job.add_unsent();
         queues.commands.push_back(Command::Tokens { job: Arc::clone(job), count, choices, finish });
         drop(queues);
-        self.wake.notify_one();
+        self.wake();
         true
     }
 
@@ -135,9 +140,9 @@ impl Shared {
         self.jobs_ready.notify_all();
     }
 
-    /// Resolves when a command was queued since the last time.
-    pub async fn woken(&self) {
-        self.wake.notified().await;
+    fn wake(&self) {
+        // It writes to an eventfd that lives as long as the queues; a full one wakes too.
+        let _ = self.waker.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
