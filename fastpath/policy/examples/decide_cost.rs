@@ -80,7 +80,13 @@ fn plan() -> plan::Plan {
         ..plan::Tenant::default()
     };
     let worker = plan::Worker { name: "w0".into(), ..plan::Worker::default() };
-    plan::Plan { epoch: 1, models: vec![model], tenants: vec![tenant], workers: vec![worker], ..plan::Plan::default() }
+    plan::Plan {
+        epoch: 1,
+        models: vec![model],
+        tenants: vec![tenant],
+        workers: vec![worker],
+        ..plan::Plan::default()
+    }
 }
 
 /// What an SDK sends, filled up with prose.
@@ -96,5 +102,7 @@ fn chat(bytes: usize) -> String {
 fn turns() -> String {
     let turn = r#"{"role":"user","content":"and then?"},{"role":"assistant","content":"Then it went on."}"#;
     let turns = vec![turn; 10].join(",");
-    format!(r#"{{"messages":[{turns},{{"role":"user","content":"Why?"}}],"model":"chat","max_tokens":64,"user":"u1"}}"#)
+    format!(
+        r#"{{"messages":[{turns},{{"role":"user","content":"Why?"}}],"model":"chat","max_tokens":64,"user":"u1"}}"#
+    )
 }

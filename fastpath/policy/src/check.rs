@@ -84,7 +84,11 @@ impl Check {
 
     fn arms(&mut self, entry: &str, model: &Model, workers: &[Worker]) {
         if model.arms.is_empty() || model.arms.len() > 255 {
-            self.add(format!("{entry}.arms"), format!("{} arms", model.arms.len()), "give the model 1 to 255 arms");
+            self.add(
+                format!("{entry}.arms"),
+                format!("{} arms", model.arms.len()),
+                "give the model 1 to 255 arms",
+            );
         }
         let mut names = HashSet::new();
         for (i, arm) in model.arms.iter().enumerate() {
@@ -93,7 +97,11 @@ impl Check {
         }
         let weights: u64 = model.arms.iter().map(|arm| u64::from(arm.weight)).sum();
         if weights != BUCKETS as u64 {
-            self.add(format!("{entry}.arms"), format!("the weights add up to {weights}"), "make them add up to 10,000");
+            self.add(
+                format!("{entry}.arms"),
+                format!("the weights add up to {weights}"),
+                "make them add up to 10,000",
+            );
         }
         self.buckets(&format!("{entry}.buckets"), model);
     }
@@ -101,8 +109,15 @@ impl Check {
     fn arm(&mut self, entry: &str, arm: &Arm, workers: &[Worker]) {
         self.name(&format!("{entry}.engine_model"), &arm.engine_model);
         if arm.max_tokens_default == 0 || arm.max_tokens_default > arm.max_tokens_max {
-            let what = format!("default {} and maximum {} of max_tokens", arm.max_tokens_default, arm.max_tokens_max);
-            self.add(format!("{entry}.max_tokens_default"), what, "make it at least 1 and at most max_tokens_max");
+            let what = format!(
+                "default {} and maximum {} of max_tokens",
+                arm.max_tokens_default, arm.max_tokens_max
+            );
+            self.add(
+                format!("{entry}.max_tokens_default"),
+                what,
+                "make it at least 1 and at most max_tokens_max",
+            );
         }
         if !workers.iter().any(|worker| has_labels(worker, arm)) {
             let labels: BTreeMap<_, _> = arm.worker_labels.iter().collect();
@@ -114,7 +129,11 @@ impl Check {
     /// The list has to be what the weights say: one entry per 0.01 %.
     fn buckets(&mut self, entry: &str, model: &Model) {
         if model.buckets.len() != BUCKETS {
-            self.add(entry, format!("{} buckets instead of 10,000", model.buckets.len()), "send one byte per bucket");
+            self.add(
+                entry,
+                format!("{} buckets instead of 10,000", model.buckets.len()),
+                "send one byte per bucket",
+            );
             return;
         }
         let mut counts = [0_u32; 256];
@@ -142,7 +161,9 @@ impl Check {
             for (j, key) in tenant.key_sha256.iter().enumerate() {
                 self.key(&format!("{entry}.key_sha256[{j}]"), key, keys.insert(key.as_slice()));
             }
-            for (j, model) in tenant.models.iter().enumerate().filter(|(_, model)| !models.contains(model.as_str())) {
+            for (j, model) in
+                tenant.models.iter().enumerate().filter(|(_, model)| !models.contains(model.as_str()))
+            {
                 let what = format!("there is no model '{model}'");
                 self.add(format!("{entry}.models[{j}]"), what, "name a model of the plan, not an alias");
             }

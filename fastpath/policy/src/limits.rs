@@ -33,7 +33,8 @@ impl LimitState {
     pub(crate) fn usage_of(&self, names: &[Arc<str>]) -> Vec<Arc<Usage>> {
         // A panic elsewhere leaves the map whole: entries are only inserted or removed.
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let usages = names.iter().map(|name| Arc::clone(tenants.entry(Arc::clone(name)).or_default())).collect();
+        let usages =
+            names.iter().map(|name| Arc::clone(tenants.entry(Arc::clone(name)).or_default())).collect();
         if tenants.len() > TENANTS_KEPT_MAX {
             let wanted: HashSet<&Arc<str>> = names.iter().collect();
             tenants.retain(|name, usage| wanted.contains(name) || Arc::strong_count(usage) > 1);

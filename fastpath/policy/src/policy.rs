@@ -61,7 +61,8 @@ impl Policy {
         let tenants = build_tenants(plan, limits, &names);
         let mut keys = Keys::default();
         for (i, tenant) in plan.tenants.iter().enumerate() {
-            for digest in tenant.key_sha256.iter().filter_map(|key| <[u8; 32]>::try_from(key.as_slice()).ok()) {
+            for digest in tenant.key_sha256.iter().filter_map(|key| <[u8; 32]>::try_from(key.as_slice()).ok())
+            {
                 // Checked: no digest is there twice.
                 keys.insert(digest, TenantIndex(i));
             }
@@ -115,11 +116,8 @@ impl Policy {
         now: MonoNs,
     ) -> Result<Decision, Refused> {
         let judged = self.judge(tenant, head, body, json);
-        let (asked, normalised) = judged.map_err(|(refusal, model)| Refused {
-            refusal,
-            model,
-            rate: self.rate(tenant, now),
-        })?;
+        let (asked, normalised) =
+            judged.map_err(|(refusal, model)| Refused { refusal, model, rate: self.rate(tenant, now) })?;
         let owner = self.tenant(tenant);
         let (permit, rate) = owner.admit(now).map_err(|refusal| Refused {
             refusal,
@@ -282,7 +280,8 @@ fn build_arm(arm: &plan::Arm, workers: &[plan::Worker]) -> Arm {
 }
 
 fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &HashMap<Arc<str>, usize>) -> Vec<Tenant> {
-    let tenant_names: Vec<Arc<str>> = plan.tenants.iter().map(|tenant| Arc::from(tenant.name.as_str())).collect();
+    let tenant_names: Vec<Arc<str>> =
+        plan.tenants.iter().map(|tenant| Arc::from(tenant.name.as_str())).collect();
     let usages = limits.usage_of(&tenant_names);
     let each = plan.tenants.iter().zip(tenant_names).zip(usages);
     each.map(|((tenant, name), usage)| build_tenant(plan, tenant, name, usage, names)).collect()
@@ -305,7 +304,9 @@ fn build_tenant(
         gcra: tenant.request_rate.and_then(|rate| Gcra::new(rate.requests, rate.interval_ms, rate.burst)),
         concurrency_max: tenant.concurrency_max,
         allowed: plan.models.iter().map(may).collect(),
-        models: models.filter_map(|called| names.get_key_value(called.as_str()).map(|(name, _)| name.clone())).collect(),
+        models: models
+            .filter_map(|called| names.get_key_value(called.as_str()).map(|(name, _)| name.clone()))
+            .collect(),
         name,
         usage,
     }

@@ -48,7 +48,8 @@ impl<'t> Fields<'t> {
     pub(crate) fn of(tree: &'t Tree<'t>, endpoint: Endpoint) -> Result<Self, Refusal> {
         let table = table::of(endpoint).ok_or(Reason::HttpNotFound)?;
         let object = tree.root().object();
-        let object = object.ok_or_else(|| Refusal::from(Reason::FieldType).because("the body must be an object"))?;
+        let object =
+            object.ok_or_else(|| Refusal::from(Reason::FieldType).because("the body must be an object"))?;
         Ok(Self { table, object, bytes: tree.text_bytes() })
     }
 
@@ -76,7 +77,13 @@ impl<'t> Fields<'t> {
         logprobs::check(self.object)?;
         let token_budget = budget.map_or(0, |budget| budget.for_all_choices());
         let Pass { out: body, edits, .. } = pass;
-        Ok(Normalised { stream: stream.wanted, include_usage: stream.include_usage, token_budget, body, edits })
+        Ok(Normalised {
+            stream: stream.wanted,
+            include_usage: stream.include_usage,
+            token_budget,
+            body,
+            edits,
+        })
     }
 
     fn required(&self, name: &'static str) -> Result<Value<'t>, Refusal> {

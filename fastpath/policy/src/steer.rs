@@ -37,7 +37,10 @@ pub(crate) fn choose_worker(
     let start = usize::from(bucket) % workers.len().max(1);
     let (tail, head) = workers.split_at_checked(start)?;
     let rotated = head.iter().chain(tail).copied();
-    rotated.filter_map(|worker| Some((load(worker)?, worker))).min_by_key(|(load, _)| *load).map(|(_, worker)| worker)
+    rotated
+        .filter_map(|worker| Some((load(worker)?, worker)))
+        .min_by_key(|(load, _)| *load)
+        .map(|(_, worker)| worker)
 }
 
 /// One model as the plan steers it.

@@ -38,8 +38,16 @@ fn each_wrong_plan_names_its_entries() {
         (|p| p.tenants[0].models.push("gpt-4o-mini".into()), &["tenants[0].models[2]"]),
         (|p| p.tenants[0].priority = 256, &["tenants[0].priority"]),
         (|p| p.tenants[0].request_rate = Some(RequestRate::default()), &["tenants[0].request_rate"]),
-        (|p| p.tenants[1].request_rate = Some(RequestRate { requests: 1, interval_ms: u64::MAX, burst: 1 }), &["tenants[1].request_rate"]),
-        (|p| p.workers = vec![p.workers[0].clone(); WORKERS_MAX + 1], &["workers", "models[0].arms[1].worker_labels"]),
+        (
+            |p| {
+                p.tenants[1].request_rate = Some(RequestRate { requests: 1, interval_ms: u64::MAX, burst: 1 })
+            },
+            &["tenants[1].request_rate"],
+        ),
+        (
+            |p| p.workers = vec![p.workers[0].clone(); WORKERS_MAX + 1],
+            &["workers", "models[0].arms[1].worker_labels"],
+        ),
     ];
     for (i, (change, entries)) in table.into_iter().enumerate() {
         let mut plan = plan();
@@ -47,7 +55,11 @@ fn each_wrong_plan_names_its_entries() {
         let mut found = problems(&plan);
         // Thousands of equal workers are also equal names.
         found.retain(|problem| !(plan.workers.len() > WORKERS_MAX && problem.entry.ends_with(".name")));
-        assert_eq!(found.iter().map(|problem| problem.entry.as_str()).collect::<Vec<_>>(), entries, "change {i}");
+        assert_eq!(
+            found.iter().map(|problem| problem.entry.as_str()).collect::<Vec<_>>(),
+            entries,
+            "change {i}"
+        );
         assert!(found.iter().all(|problem| !problem.what.is_empty() && !problem.fix.is_empty()));
     }
 }

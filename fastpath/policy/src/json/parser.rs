@@ -22,8 +22,14 @@ pub(super) fn parse(body: &[u8], limits: JsonLimits) -> Result<Tree<'_>, JsonErr
     let nodes = Vec::with_capacity((body.len() / BYTES_PER_NODE + 8).min(NODES_AHEAD_MAX));
     let tree = Tree { text, nodes, order: Vec::with_capacity(16), side: Vec::new() };
     let depth_max = limits.depth_max.min(DEPTH_HARD_MAX);
-    let parser =
-        Parser { bytes: body, at: 0, depth_max, tree, open: Vec::with_capacity(8), keys: Vec::with_capacity(16) };
+    let parser = Parser {
+        bytes: body,
+        at: 0,
+        depth_max,
+        tree,
+        open: Vec::with_capacity(8),
+        keys: Vec::with_capacity(16),
+    };
     parser.run()
 }
 
@@ -56,7 +62,11 @@ impl<'a> Parser<'a> {
 
     fn finish(mut self) -> Result<Tree<'a>, JsonError> {
         self.skip_space();
-        if self.at < self.bytes.len() { Err(JsonError::syntax(self.at)) } else { Ok(self.tree) }
+        if self.at < self.bytes.len() {
+            Err(JsonError::syntax(self.at))
+        } else {
+            Ok(self.tree)
+        }
     }
 
     /// Reads one value. True where it is a container that is not empty: then its first value is next.
@@ -144,7 +154,9 @@ impl<'a> Parser<'a> {
         let tree = &mut self.tree;
         // The list of open keys ends with this object's.
         let keys = self.keys.get_mut(from..).unwrap_or_default();
-        keys.sort_unstable_by(|a, b| utf16_order(tree.key(*a).as_bytes(), tree.key(*b).as_bytes()).then(a.cmp(b)));
+        keys.sort_unstable_by(|a, b| {
+            utf16_order(tree.key(*a).as_bytes(), tree.key(*b).as_bytes()).then(a.cmp(b))
+        });
         if let Some(pair) = keys.windows(2).find(|pair| tree.key(pair[0]) == tree.key(pair[1])) {
             return Err(JsonError { reason: Reason::JsonDuplicateKey, at: tree.key_at(pair[1]) });
         }

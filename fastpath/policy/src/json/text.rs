@@ -93,7 +93,11 @@ fn unicode_escape(bytes: &[u8], at: usize) -> Result<(usize, bool), JsonError> {
                 return Err(lone);
             }
             let low = hex4(bytes, at + 8).ok_or(JsonError::syntax(at + 6))?;
-            if matches!(low, 0xdc00..=0xdfff) { Ok((at + 12, false)) } else { Err(lone) }
+            if matches!(low, 0xdc00..=0xdfff) {
+                Ok((at + 12, false))
+            } else {
+                Err(lone)
+            }
         }
         0xdc00..=0xdfff => Err(lone),
         _ => Ok((at + 6, is_canonical_control(unit, bytes.get(at + 5)))),
@@ -160,5 +164,9 @@ fn unicode_char(bytes: &[u8]) -> (char, usize) {
 pub(super) fn utf16_order(a: &[u8], b: &[u8]) -> Ordering {
     let Some((x, y)) = a.iter().zip(b).find(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
     let order = x.cmp(y);
-    if *x >= 0xee && *y >= 0xee && (*x >= 0xf0) != (*y >= 0xf0) { order.reverse() } else { order }
+    if *x >= 0xee && *y >= 0xee && (*x >= 0xf0) != (*y >= 0xf0) {
+        order.reverse()
+    } else {
+        order
+    }
 }

@@ -158,13 +158,21 @@ impl<'t> Value<'t> {
     /// Its value, if it is `true` or `false`.
     #[must_use]
     pub fn boolean(self) -> Option<bool> {
-        if let Node::Bool(value) = self.tree.node(self.index) { Some(value) } else { None }
+        if let Node::Bool(value) = self.tree.node(self.index) {
+            Some(value)
+        } else {
+            None
+        }
     }
 
     /// Its value, if it is a number.
     #[must_use]
     pub fn number(self) -> Option<f64> {
-        if let Node::Number(value) = self.tree.node(self.index) { Some(value) } else { None }
+        if let Node::Number(value) = self.tree.node(self.index) {
+            Some(value)
+        } else {
+            None
+        }
     }
 
     /// Its value, if it is a whole number; 1.0 and 1e0 are, as in their canonical form.
@@ -178,13 +186,21 @@ impl<'t> Value<'t> {
     /// Its elements, if it is an array.
     #[must_use]
     pub fn items(self) -> Option<Items<'t>> {
-        if let View::Array(items) = self.view() { Some(items) } else { None }
+        if let View::Array(items) = self.view() {
+            Some(items)
+        } else {
+            None
+        }
     }
 
     /// Its entries, if it is an object.
     #[must_use]
     pub fn object(self) -> Option<Object<'t>> {
-        if let View::Object(object) = self.view() { Some(object) } else { None }
+        if let View::Object(object) = self.view() {
+            Some(object)
+        } else {
+            None
+        }
     }
 
     /// Bytes of the whole body that it is part of: enough room for its canonical form, but for rare escapes.
@@ -245,7 +261,9 @@ impl<'t> Object<'t> {
     #[must_use]
     pub fn get(self, name: &str) -> Option<Value<'t>> {
         let keys = self.keys();
-        let found = keys.binary_search_by(|key| super::text::utf16_order(self.tree.key(*key).as_bytes(), name.as_bytes()));
+        let found = keys.binary_search_by(|key| {
+            super::text::utf16_order(self.tree.key(*key).as_bytes(), name.as_bytes())
+        });
         let key = keys.get(found.ok()?)?;
         Some(Value { tree: self.tree, index: key + 1 })
     }

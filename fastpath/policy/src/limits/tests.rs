@@ -20,7 +20,8 @@ fn a_burst_passes_and_the_next_waits_for_one_interval() {
     for left in [2, 1, 0] {
         assert_eq!(gcra.take(&usage, at(0)).unwrap().remaining, left);
     }
-    let table = [(0, Err(1000)), (400, Err(600)), (999, Err(1)), (1000, Ok(0)), (1000, Err(1000)), (9000, Ok(2))];
+    let table =
+        [(0, Err(1000)), (400, Err(600)), (999, Err(1)), (1000, Ok(0)), (1000, Err(1000)), (9000, Ok(2))];
     for (ms, expected) in table {
         assert_eq!(gcra.take(&usage, at(ms)).map(|view| view.remaining), expected, "at {ms} ms");
     }
@@ -45,7 +46,9 @@ fn an_earlier_clock_does_not_let_more_through() {
 
 #[test]
 fn zero_and_overflowing_rates_are_no_rates() {
-    for (requests, interval_ms, burst) in [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, u64::MAX, 1), (1, 1 << 40, u32::MAX)] {
+    for (requests, interval_ms, burst) in
+        [(0, 1, 1), (1, 0, 1), (1, 1, 0), (1, u64::MAX, 1), (1, 1 << 40, u32::MAX)]
+    {
         assert_eq!(Gcra::new(requests, interval_ms, burst), None);
     }
 }

@@ -100,8 +100,12 @@ fn a_decision_says_all_that_the_next_stage_needs() {
     assert_eq!(decision.bucket, crate::bucket_of("beta", b"conversation-1"));
     let arm = if decision.bucket % 10 == 3 { "canary" } else { "stable" };
     assert_eq!((&*decision.arm, &*decision.engine_model), (arm, format!("engine-{arm}").as_str()));
-    assert_eq!((decision.stream, decision.include_usage, decision.token_budget, decision.priority), (false, false, 9, 7));
-    let body = format!(r#"{{"max_tokens":9,"messages":[{{"content":"Hi","role":"user"}}],"model":"engine-{arm}"}}"#);
+    assert_eq!(
+        (decision.stream, decision.include_usage, decision.token_budget, decision.priority),
+        (false, false, 9, 7)
+    );
+    let body =
+        format!(r#"{{"max_tokens":9,"messages":[{{"content":"Hi","role":"user"}}],"model":"engine-{arm}"}}"#);
     assert_eq!(decision.body, body);
     assert_eq!(decision.receipt_sha256, sha256(body.as_bytes()));
     assert_eq!(decision.edits, [Edit { field: "model", what: "alias" }]);
@@ -113,7 +117,8 @@ fn a_decision_says_all_that_the_next_stage_needs() {
 fn arms_are_sticky_and_shared_out_by_the_buckets() {
     let policy = policy(&LimitState::new());
     let alpha = key(&policy, "alpha");
-    let arm_of = |id: &str| policy.decide(alpha, &head(Some(id)), BODY.as_bytes(), JSON, MonoNs(1)).unwrap().arm;
+    let arm_of =
+        |id: &str| policy.decide(alpha, &head(Some(id)), BODY.as_bytes(), JSON, MonoNs(1)).unwrap().arm;
     let ids: Vec<String> = (0..2_000).map(|i| format!("c{i}")).collect();
     let canary = ids.iter().filter(|id| &*arm_of(id) == "canary").count();
     // 200 expected; five standard deviations are 67.
@@ -137,7 +142,8 @@ fn workers_have_the_arms_labels_and_the_least_loaded_is_chosen() {
 #[test]
 fn models_are_listed_and_allowed_per_tenant() {
     let policy = policy(&LimitState::new());
-    let models = |name: &str| policy.models(key(&policy, name)).map(|model| model.to_string()).collect::<Vec<_>>();
+    let models =
+        |name: &str| policy.models(key(&policy, name)).map(|model| model.to_string()).collect::<Vec<_>>();
     assert_eq!(models("alpha"), ["chat", "gpt-4o-mini", "other"]);
     assert_eq!(models("beta"), ["chat", "gpt-4o-mini"]);
     assert!(models("gamma").is_empty());
@@ -164,7 +170,10 @@ fn the_rate_is_refused_with_the_time_to_wait() {
     assert_eq!((refused.refusal.reason, refused.refusal.retry_after_ms), (Reason::RateLimited, Some(750)));
     assert_eq!(refused.rate, Some(RateView { limit: 60, remaining: 0, reset_ms: 2_750 }));
     assert_eq!(refused.model.as_deref(), Some("chat"));
-    assert_eq!(policy.rate(key(&policy, "beta"), MonoNs(1_000_000_000_000)), Some(RateView { limit: 60, remaining: 0, reset_ms: 3_000 }));
+    assert_eq!(
+        policy.rate(key(&policy, "beta"), MonoNs(1_000_000_000_000)),
+        Some(RateView { limit: 60, remaining: 0, reset_ms: 3_000 })
+    );
     assert!(ask(&policy, "beta", BODY, 1_000).is_ok());
     assert!(policy.rate(key(&policy, "alpha"), MonoNs(1)).is_none());
 }
@@ -174,14 +183,21 @@ fn a_refused_rate_holds_no_place_and_a_full_house_uses_no_rate() {
     let policy = policy(&LimitState::new());
     let held = [ask(&policy, "beta", BODY, 0).unwrap(), ask(&policy, "beta", BODY, 0).unwrap()];
     let refused = ask(&policy, "beta", BODY, 0).unwrap_err();
-    assert_eq!((refused.refusal.reason, refused.refusal.retry_after_ms), (Reason::ConcurrencyLimited, Some(1_000)));
+    assert_eq!(
+        (refused.refusal.reason, refused.refusal.retry_after_ms),
+        (Reason::ConcurrencyLimited, Some(1_000))
+    );
     assert_eq!(refused.rate.map(|rate| rate.remaining), Some(1));
     drop(held);
     let last = ask(&policy, "beta", BODY, 0).unwrap();
     assert_eq!(ask(&policy, "beta", BODY, 0).unwrap_err().refusal.reason, Reason::RateLimited);
     assert_eq!(last.permit.in_flight(), 1);
     let second = ask(&policy, "beta", BODY, 1_000).unwrap();
-    assert_eq!(ask(&policy, "beta", BODY, 1_000).unwrap_err().refusal.reason, Reason::RateLimited, "the rate comes first");
+    assert_eq!(
+        ask(&policy, "beta", BODY, 1_000).unwrap_err().refusal.reason,
+        Reason::RateLimited,
+        "the rate comes first"
+    );
     assert_eq!(second.permit.in_flight(), 2);
 }
 
@@ -204,7 +220,10 @@ fn what_was_used_outlives_the_plan() {
     changed.tenants[1].concurrency_max = 1;
     let second = Policy::build(&changed, &limits).unwrap();
     assert_eq!(ask(&second, "beta", BODY, 0).unwrap_err().refusal.reason, Reason::ConcurrencyLimited);
-    assert_eq!(second.rate(key(&second, "beta"), MonoNs(1_000_000_000_000)).map(|rate| rate.remaining), Some(2));
+    assert_eq!(
+        second.rate(key(&second, "beta"), MonoNs(1_000_000_000_000)).map(|rate| rate.remaining),
+        Some(2)
+    );
     drop((first, running));
     assert!(ask(&second, "beta", BODY, 0).is_ok());
 }
@@ -213,7 +232,10 @@ fn what_was_used_outlives_the_plan() {
 fn a_parse_error_says_where_but_not_what() {
     let policy = policy(&LimitState::new());
     let refused = ask(&policy, "alpha", r#"{"model":"secret",}"#, 0).unwrap_err();
-    assert_eq!((refused.refusal.reason, refused.refusal.detail.as_deref()), (Reason::JsonSyntax, Some("at byte 18")));
+    assert_eq!(
+        (refused.refusal.reason, refused.refusal.detail.as_deref()),
+        (Reason::JsonSyntax, Some("at byte 18"))
+    );
     assert!(refused.model.is_none() && refused.rate.is_none());
 }
 

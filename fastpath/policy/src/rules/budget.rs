@@ -53,5 +53,9 @@ impl Budget {
 fn asked(object: Object<'_>, field: &'static str) -> Result<Option<i64>, Refusal> {
     let Some(value) = object.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
     let tokens = value.integer().ok_or_else(|| wrong_type(field, "a whole number"))?;
-    if tokens < 1 { Err(wrong_value(field, "allowed are 1 and more")) } else { Ok(Some(tokens)) }
+    if tokens < 1 {
+        Err(wrong_value(field, "allowed are 1 and more"))
+    } else {
+        Ok(Some(tokens))
+    }
 }

@@ -12,7 +12,11 @@ pub(crate) enum Key<'k> {
     User(Cow<'k, str>),
     /// Canonical form of the messages or the prompt, whose part from `from` to `to` is the key. Made once, and
     /// copied into the body.
-    Content { json: Vec<u8>, from: usize, to: usize },
+    Content {
+        json: Vec<u8>,
+        from: usize,
+        to: usize,
+    },
 }
 
 impl<'k> Key<'k> {
@@ -28,7 +32,8 @@ impl<'k> Key<'k> {
 
     fn of_content(content: Value<'k>) -> Self {
         let mut json = Vec::with_capacity(content.text_bytes());
-        let is_chat = content.items().and_then(|mut items| items.next()).is_some_and(|first| first.object().is_some());
+        let is_chat =
+            content.items().and_then(|mut items| items.next()).is_some_and(|first| first.object().is_some());
         if is_chat {
             let to = write_messages(&mut json, content);
             return Self::Content { json, from: 1, to };
@@ -48,7 +53,11 @@ impl<'k> Key<'k> {
 
     /// The canonical form of the messages or prompt, where it was made.
     pub(super) fn rendered(&self) -> Option<&[u8]> {
-        if let Self::Content { json, .. } = self { Some(json) } else { None }
+        if let Self::Content { json, .. } = self {
+            Some(json)
+        } else {
+            None
+        }
     }
 }
 

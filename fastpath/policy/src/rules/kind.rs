@@ -49,7 +49,11 @@ impl Kind {
 }
 
 fn typed(fits: bool, name: &str, expected: &str) -> Result<(), Refusal> {
-    if fits { Ok(()) } else { Err(wrong_type(name, expected)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(wrong_type(name, expected))
+    }
 }
 
 fn check_text(name: &str, value: Value<'_>, bytes_max: usize) -> Result<(), Refusal> {

@@ -10,7 +10,8 @@ use dpu_types::Refusal;
 const MESSAGES_MAX: usize = 2_048;
 const NAME_BYTES_MAX: usize = 256;
 const ROLES: &[&str] = &["user", "assistant", "system", "tool", "developer", "function"];
-const FUNCTION_FIELDS: &[(&str, Kind)] = &[("arguments", Kind::Text), ("name", Kind::TextUpTo(NAME_BYTES_MAX))];
+const FUNCTION_FIELDS: &[(&str, Kind)] =
+    &[("arguments", Kind::Text), ("name", Kind::TextUpTo(NAME_BYTES_MAX))];
 const CALL_FIELDS: &[(&str, Kind)] = &[
     ("function", Kind::Check(check_function)),
     ("id", Kind::TextUpTo(NAME_BYTES_MAX)),

@@ -14,7 +14,9 @@ pub(super) fn check(value: Value<'_>) -> Result<(), Refusal> {
     let kind = format.get("type").ok_or_else(|| missing("type"))?;
     Kind::OneOf(&["text", "json_object", SCHEMA]).check("type", kind)?;
     let wants_schema = kind.text().as_deref() == Some(SCHEMA);
-    if let Some((name, _)) = format.entries().find(|(name, _)| *name != "type" && !(wants_schema && *name == SCHEMA)) {
+    if let Some((name, _)) =
+        format.entries().find(|(name, _)| *name != "type" && !(wants_schema && *name == SCHEMA))
+    {
         return Err(unknown(name));
     }
     if wants_schema {

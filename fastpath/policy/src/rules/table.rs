@@ -292,7 +292,9 @@ static ENGINE_KEYS: &[Rule] = &[
 /// Only text is served here, so asking for text changes nothing.
 fn check_modalities(value: crate::json::Value<'_>) -> Result<(), dpu_types::Refusal> {
     let mut items = value.items().ok_or_else(|| super::refuse::wrong_type("", "an array"))?.enumerate();
-    items.try_for_each(|(i, item)| OneOf(&["text"]).check("", item).map_err(|refusal| super::refuse::within(i, refusal)))
+    items.try_for_each(|(i, item)| {
+        OneOf(&["text"]).check("", item).map_err(|refusal| super::refuse::within(i, refusal))
+    })
 }
 
 #[cfg(test)]
@@ -305,7 +307,9 @@ mod tests {
     fn rules_are_sorted_by_name_and_plain_ascii_and_none_is_also_an_engine_key() {
         for rules in [CHAT.rules, COMPLETIONS.rules, EMBEDDINGS.rules, ENGINE_KEYS] {
             assert!(rules.windows(2).all(|pair| pair[0].name < pair[1].name));
-            assert!(rules.iter().all(|rule| rule.name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())));
+            assert!(rules
+                .iter()
+                .all(|rule| rule.name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())));
         }
         for table in [&CHAT, &COMPLETIONS, &EMBEDDINGS] {
             assert!(table.rules.iter().all(|rule| find(ENGINE_KEYS, rule.name).is_none()));

@@ -50,7 +50,8 @@ fn completion_with(field: &str) -> String {
 
 #[test]
 fn the_forwarded_body_is_canonical_whatever_the_order_was() {
-    let body = format!(r#"{{ "temperature" : 0.70, "stream":true,"model":"smol", {MSG}, "max_tokens":1e1 }}"#);
+    let body =
+        format!(r#"{{ "temperature" : 0.70, "stream":true,"model":"smol", {MSG}, "max_tokens":1e1 }}"#);
     let expected = r#"{"max_tokens":10,"messages":[{"content":"Hi","role":"user"}],"model":"smol","stream":true,"temperature":0.7}"#;
     assert_eq!(forwarded(Endpoint::ChatCompletions, &body), (expected.into(), String::new()));
 }
@@ -68,7 +69,11 @@ fn token_budgets_are_defaulted_renamed_joined_and_clamped() {
         (r#""max_completion_tokens":7,"max_tokens":8,"#, 7, "max_completion_tokens:smaller_of_two"),
         (r#""max_completion_tokens":8,"max_tokens":7,"#, 7, "max_completion_tokens:smaller_of_two"),
         (r#""max_completion_tokens":null,"max_tokens":7,"#, 7, ""),
-        (r#""max_completion_tokens":999,"#, 200, "max_completion_tokens:renamed max_completion_tokens:clamped"),
+        (
+            r#""max_completion_tokens":999,"#,
+            200,
+            "max_completion_tokens:renamed max_completion_tokens:clamped",
+        ),
     ];
     for (field, tokens, edits) in table {
         let body = format!(r#"{{"model":"smol",{field}{MSG}}}"#);
@@ -174,16 +179,32 @@ fn each_bad_field_of_chat_has_its_reason_and_path() {
         (r#""reasoning_effort":"much""#, FieldValue, "reasoning_effort"),
         (r#""response_format":{"type":"xml"}"#, FieldValue, "response_format.type"),
         (r#""response_format":{"type":"json_schema"}"#, FieldMissing, "response_format.json_schema"),
-        (r#""response_format":{"type":"json_schema","json_schema":{}}"#, FieldMissing, "response_format.json_schema.name"),
-        (r#""response_format":{"type":"text","json_schema":{}}"#, FieldUnknown, "response_format.json_schema"),
+        (
+            r#""response_format":{"type":"json_schema","json_schema":{}}"#,
+            FieldMissing,
+            "response_format.json_schema.name",
+        ),
+        (
+            r#""response_format":{"type":"text","json_schema":{}}"#,
+            FieldUnknown,
+            "response_format.json_schema",
+        ),
         (r#""tools":{}"#, FieldType, "tools"),
         (r#""tools":[{"type":"function"}]"#, FieldMissing, "tools[0].function"),
         (r#""tools":[{"type":"code"}]"#, FieldValue, "tools[0].type"),
         (r#""tools":[{"type":"function","function":{"name":"a b"}}]"#, FieldValue, "tools[0].function.name"),
-        (r#""tools":[{"type":"function","function":{"name":"a","x":1}}]"#, FieldUnknown, "tools[0].function.x"),
+        (
+            r#""tools":[{"type":"function","function":{"name":"a","x":1}}]"#,
+            FieldUnknown,
+            "tools[0].function.x",
+        ),
         (r#""tool_choice":"maybe""#, FieldValue, "tool_choice"),
         (r#""tool_choice":{"type":"function"}"#, FieldMissing, "tool_choice.function"),
-        (r#""tool_choice":{"type":"function","function":{"name":"f","x":1}}"#, FieldUnknown, "tool_choice.function.x"),
+        (
+            r#""tool_choice":{"type":"function","function":{"name":"f","x":1}}"#,
+            FieldUnknown,
+            "tool_choice.function.x",
+        ),
         (r#""user":1"#, FieldType, "user"),
         (r#""metadata":[]"#, FieldType, "metadata"),
     ];
@@ -238,11 +259,23 @@ fn each_bad_message_has_its_reason_and_path() {
         (r#"[{"role":"user","content":[]}]"#, FieldValue, "messages[0].content"),
         (r#"[{"role":"user","content":[{"type":"text"}]}]"#, FieldMissing, "messages[0].content[0].text"),
         (r#"[{"role":"user","content":[{"type":"image_url"}]}]"#, FieldValue, "messages[0].content[0].type"),
-        (r#"[{"role":"user","content":[{"type":"text","text":"x","y":1}]}]"#, FieldUnknown, "messages[0].content[0].y"),
-        (r#"[{"role":"user","content":"a"},{"role":"tool","content":"x"}]"#, FieldMissing, "messages[1].tool_call_id"),
+        (
+            r#"[{"role":"user","content":[{"type":"text","text":"x","y":1}]}]"#,
+            FieldUnknown,
+            "messages[0].content[0].y",
+        ),
+        (
+            r#"[{"role":"user","content":"a"},{"role":"tool","content":"x"}]"#,
+            FieldMissing,
+            "messages[1].tool_call_id",
+        ),
         (r#"[{"role":"user","content":"x","tool_calls":[]}]"#, FieldUnknown, "messages[0].tool_calls"),
         (r#"[{"role":"user","content":"x","cache_salt":"y"}]"#, FieldUnknown, "messages[0].cache_salt"),
-        (r#"[{"role":"assistant","tool_calls":[{"id":"a"}]}]"#, FieldMissing, "messages[0].tool_calls[0].function"),
+        (
+            r#"[{"role":"assistant","tool_calls":[{"id":"a"}]}]"#,
+            FieldMissing,
+            "messages[0].tool_calls[0].function",
+        ),
         (r#"[{"role":"user","content":"x","name":""}]"#, FieldValue, "messages[0].name"),
     ];
     for (messages, reason, param) in table {
@@ -262,17 +295,27 @@ fn too_many_messages_tools_and_schema_nodes_are_refused() {
     let tools = |count| chat_with(&format!("\"tools\":[{}]", many(tool, count)));
     assert!(normalise(Endpoint::ChatCompletions, &tools(128)).is_ok());
     assert_eq!(refused(Endpoint::ChatCompletions, &tools(129)).0, Reason::FieldValue);
-    let schema = format!(r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{{"x":[{}]}}}}}}]"#, many("0", 17_000));
-    assert_eq!(refused(Endpoint::ChatCompletions, &chat_with(&schema)), (Reason::FieldValue, Some("tools".into())));
+    let schema = format!(
+        r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{{"x":[{}]}}}}}}]"#,
+        many("0", 17_000)
+    );
+    assert_eq!(
+        refused(Endpoint::ChatCompletions, &chat_with(&schema)),
+        (Reason::FieldValue, Some("tools".into()))
+    );
 }
 
 #[test]
 fn usage_in_the_stream_is_noted_and_not_forwarded() {
-    let body = chat_with(r#""stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}"#);
+    let body =
+        chat_with(r#""stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}"#);
     let done = normalise(Endpoint::ChatCompletions, &body).unwrap();
     assert!(done.stream && done.include_usage);
     let (forwarded, edits) = forwarded(Endpoint::ChatCompletions, &body);
-    assert!(!forwarded.contains("stream_options") && edits == "stream_options:consumed", "{forwarded} {edits}");
+    assert!(
+        !forwarded.contains("stream_options") && edits == "stream_options:consumed",
+        "{forwarded} {edits}"
+    );
     let plain = normalise(Endpoint::ChatCompletions, &chat_with(r#""stream":true"#)).unwrap();
     assert!(plain.stream && !plain.include_usage);
 }
@@ -319,7 +362,8 @@ fn prompts_are_one_text_or_one_list_of_tokens() {
     ];
     for (prompt, expected) in table {
         let body = format!(r#"{{"model":"smol","prompt":{prompt}}}"#);
-        let got = normalise(Endpoint::Completions, &body).err().map(|refusal| (refusal.reason, refusal.param));
+        let got =
+            normalise(Endpoint::Completions, &body).err().map(|refusal| (refusal.reason, refusal.param));
         assert_eq!(got, expected.map(|(reason, param)| (reason, Some(param.into()))), "{prompt}");
     }
 }

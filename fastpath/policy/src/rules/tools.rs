@@ -72,7 +72,10 @@ fn check_name(object: Object<'_>) -> Result<(), Refusal> {
     let name = value.text().ok_or_else(|| wrong_type("name", "a string"))?;
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fits) {
-        return Err(wrong_value("name", format!("allowed are 1 to {NAME_BYTES_MAX} of a-z, A-Z, 0-9, '_', '-'")));
+        return Err(wrong_value(
+            "name",
+            format!("allowed are 1 to {NAME_BYTES_MAX} of a-z, A-Z, 0-9, '_', '-'"),
+        ));
     }
     Ok(())
 }

@@ -6,8 +6,12 @@ use super::*;
 #[test]
 fn buckets_are_the_ones_that_other_languages_compute() {
     // python3: xxhash.xxh64_intdigest(tenant + b"\0" + key) % 10_000
-    let table: [(&str, &[u8], u16); 4] =
-        [("alpha", b"", 480), ("alpha", b"conversation-1", 9191), ("beta", b"conversation-1", 315), ("alpha", &[0xff; 100], 8030)];
+    let table: [(&str, &[u8], u16); 4] = [
+        ("alpha", b"", 480),
+        ("alpha", b"conversation-1", 9191),
+        ("beta", b"conversation-1", 315),
+        ("alpha", &[0xff; 100], 8030),
+    ];
     for (tenant, key, bucket) in table {
         assert_eq!(bucket_of(tenant, key), bucket, "{tenant} {key:?}");
     }
@@ -35,6 +39,10 @@ fn the_least_loaded_usable_worker_is_chosen_and_ties_rotate_with_the_bucket() {
         (&[], 7, [Some(0), Some(0), Some(0)], None),
     ];
     for (workers, bucket, loads, expected) in table {
-        assert_eq!(choose_worker(workers, bucket, |worker| loads[worker]), expected, "{workers:?} {bucket} {loads:?}");
+        assert_eq!(
+            choose_worker(workers, bucket, |worker| loads[worker]),
+            expected,
+            "{workers:?} {bucket} {loads:?}"
+        );
     }
 }
