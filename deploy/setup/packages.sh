@@ -29,7 +29,8 @@ command -v dpkg-query >/dev/null ||
 
 wanted=()
 for group in "$@"; do
-  read -ra names <<<"$(packages_of "$group")"
+  listed=$(packages_of "$group")
+  read -ra names <<<"$listed"
   wanted+=("${names[@]}")
 done
 mapfile -t missing < <(missing_of "${wanted[@]}")
