@@ -1,0 +1,79 @@
+//! A UCX context: which transports there are.
+
+use super::status::Status;
+use super::{library, sys};
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+/// Owns a `ucp_context_h`.
+pub struct Context {
+    pub(super) handle: sys::ucp_context_h,
+}
+
+// SAFETY: the handle is only used to create workers and to clean up; UCX allows that from any thread, one at a time,
+// and `Context` is shared only inside one transport, which one thread holds.
+unsafe impl Send for Context {}
+
+impl Context {
+    /// A context with these options (UCX names without "UCX_"). An option that the operator set in the environment
+    /// is left as it is; one that this UCX does not know is ignored.
+    ///
+    /// # Errors
+    /// UCX's own: most often no such device or transport.
+    pub fn new(options: &[(&str, &str)]) -> Result<Self, Status> {
+        library::prepare();
+        let config = Config::read()?;
+        for (name, value) in options {
+            if std::env::var_os(format!("UCX_{name}")).is_none() {
+                config.modify(name, value);
+            }
+        }
+        let params = sys::ucp_params_t {
+            field_mask: u64::from(sys::UCP_PARAM_FIELD_FEATURES),
+            features: u64::from(sys::UCP_FEATURE_AM | sys::UCP_FEATURE_WAKEUP),
+            // SAFETY: a plain C struct; zero is a valid value of each field, and the mask says which are read.
+            ..unsafe { std::mem::zeroed() }
+        };
+        let mut handle = ptr::null_mut();
+        // SAFETY: all three pointers are valid through the call; the version is the one of the bound headers.
+        let status = unsafe {
+            sys::ucp_init_version(sys::UCP_API_MAJOR, sys::UCP_API_MINOR, &params, config.0, &mut handle)
+        };
+        Status(status).into_result()?;
+        Ok(Self { handle })
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: made by ucp_init_version and not cleaned up before; every worker holds the context by reference
+        // count, so all of them are destroyed.
+        unsafe { sys::ucp_cleanup(self.handle) };
+    }
+}
+
+struct Config(*mut sys::ucp_config_t);
+
+impl Config {
+    fn read() -> Result<Self, Status> {
+        let mut config = ptr::null_mut();
+        // SAFETY: null prefix and file name mean "UCX_" and no file; `config` is valid for the result.
+        Status(unsafe { sys::ucp_config_read(ptr::null(), ptr::null(), &mut config) }).into_result()?;
+        Ok(Self(config))
+    }
+
+    fn modify(&self, name: &str, value: &str) {
+        let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else { return };
+        let (name, value): (&CStr, &CStr) = (&name, &value);
+        // SAFETY: the configuration is alive and both strings live through the call, which copies them. A refusal
+        // leaves the default.
+        let _ = unsafe { sys::ucp_config_modify(self.0, name.as_ptr(), value.as_ptr()) };
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        // SAFETY: read by ucp_config_read and released once.
+        unsafe { sys::ucp_config_release(self.0) };
+    }
+}

@@ -1,0 +1,50 @@
+//! Settings of the UCX libraries that are one per process.
+
+use super::sys;
+use std::ffi::{c_char, CStr};
+use std::sync::Once;
+
+/// Variables for whoever starts a process with this crate in it, to set before it loads (Python: before the import).
+/// libucs and libucm read them when they are loaded, and have no other way to be told about memory hooks. What can be
+/// changed later, `prepare` changes; without them the library still works, with hooks where InfiniBand is used.
+pub const ENVIRONMENT: &[(&str, &str)] = &[
+    ("UCX_ERROR_SIGNALS", ""),
+    ("UCX_HANDLE_ERRORS", "none"),
+    ("UCX_MEM_EVENTS", "n"),
+    ("UCX_MEM_MMAP_HOOK_MODE", "none"),
+    ("UCX_MEM_MALLOC_HOOKS", "n"),
+    ("UCX_LOG_LEVEL", "fatal"),
+    ("UCX_TCP_CM_REUSEADDR", "y"),
+];
+
+static PREPARED: Once = Once::new();
+
+/// Takes UCX's hands off the process, once: no signal handlers, no words on standard output unless asked for. Options
+/// of the connection manager can only be set in the environment (`ucp_config_modify` of UCX 1.13 does not reach them).
+pub fn prepare() {
+    PREPARED.call_once(|| {
+        if std::env::var_os("UCX_TCP_CM_REUSEADDR").is_none() {
+            std::env::set_var("UCX_TCP_CM_REUSEADDR", "y");
+        }
+        if std::env::var_os("UCX_ERROR_SIGNALS").is_none() {
+            // SAFETY: no arguments; it puts back the handlers that libucs replaced when it was loaded.
+            unsafe { sys::ucs_debug_disable_signals() };
+        }
+        if std::env::var_os("UCX_LOG_LEVEL").is_none() {
+            set_global(c"LOG_LEVEL", c"fatal");
+        }
+    });
+}
+
+fn set_global(name: &CStr, value: &CStr) {
+    // SAFETY: both strings live through the call, which copies them. A refusal leaves the default: only words.
+    let _ = unsafe { sys::ucs_global_opts_set_value(name.as_ptr(), value.as_ptr()) };
+}
+
+/// The version of the loaded library: "1.13.1".
+pub fn version() -> String {
+    // SAFETY: returns a constant string of the library.
+    let text: *const c_char = unsafe { sys::ucp_get_version_string() };
+    // SAFETY: it ends with a NUL and lives as long as the library.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}

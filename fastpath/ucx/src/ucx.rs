@@ -1,0 +1,435 @@
+//! Frames over UCX: listener and client endpoints by socket address, one active message a frame.
+//!
+//! Shared memory has no peer-failure detection in UCX (asked for it, UCX silently takes tcp), so peers on shared
+//! memory are not watched by UCX: the session's PING finds them dead. Each gets a UCX worker of its own (a *lane*):
+//! when such a peer dies with frames in flight, the whole lane is destroyed, and with it everything UCX still held.
+//! All other peers share one lane, are watched by UCX, and are closed by force when they fail. `Auto` takes shared
+//! memory where the address listened on, or connected to, is a loopback one; both ends must agree, so a worker on the
+//! same machine listens on 127.0.0.1 or ::1, not on 0.0.0.0.
+//!
+//! Shared memory runs without CMA: reading the peer's memory by address needs ptrace rights that a fast path without
+//! privileges and core dumps does not have, and would make it unsafe to give up a buffer while the peer may live.
+
+mod options;
+
+use crate::ffi::{
+    ConnectionRequest, Context, Endpoint, Epoll, Lane, Listener, Mail, RendezvousHandle, Sent, Status,
+};
+use crate::transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent, TransportKind};
+use bytes::Bytes;
+use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
+use options::Reach;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// Settings of a `UcxTransport`. Each bound has a figure in `TransportCounters`.
+#[derive(Clone, Copy, Debug)]
+pub struct UcxConfig {
+    /// Which of UCX's transports may be used. The environment's UCX_TLS and UCX_NET_DEVICES win over it.
+    pub kind: TransportKind,
+    /// Bytes handed to UCX and not complete, per peer. 32 MiB.
+    pub peer_bytes_in_flight_max: usize,
+    /// Bytes of large frames on their way in, per peer; a peer that announces more is dropped. 32 MiB.
+    pub peer_bytes_receiving_max: usize,
+    /// Peers at the same time; more are rejected. 512.
+    pub peers_max: usize,
+    /// Closed peers that UCX has not let go; beyond, the oldest lane is destroyed. 16.
+    pub closing_lanes_max: usize,
+    /// Send buffers kept for the next frame. 64, of at most 64 KiB each.
+    pub pool_buffers_max: usize,
+}
+
+impl Default for UcxConfig {
+    fn default() -> Self {
+        Self {
+            kind: TransportKind::Auto,
+            peer_bytes_in_flight_max: 32 << 20,
+            peer_bytes_receiving_max: 32 << 20,
+            peers_max: 512,
+            closing_lanes_max: 16,
+            pool_buffers_max: 64,
+        }
+    }
+}
+
+/// Larger buffers go back to the allocator.
+const POOL_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// UCX calls made by `Drop` so that closes reach the peers; a bound, not a time.
+const CLOSE_PROGRESS_MAX: usize = 2000;
+
+struct Peer {
+    lane: usize,
+    endpoint: Endpoint,
+    bytes_in_flight: usize,
+    bytes_receiving: usize,
+    closing: bool,
+}
+
+struct LaneState {
+    lane: Lane,
+    /// It has one peer and ends with it; the shared lanes have many.
+    sole: bool,
+    closing: bool,
+}
+
+/// The transport of the product. One thread drives it; it may be moved to that thread.
+pub struct UcxTransport {
+    // Fields are dropped in this order: listener, lanes, context.
+    listener: Option<Listener>,
+    lanes: Vec<Option<LaneState>>,
+    /// Where the listener and the watched peers are, for each reach.
+    shared: [Option<usize>; 2],
+    peers: HashMap<PeerId, Peer>,
+    epoll: Epoll,
+    /// Made when first needed, for each reach.
+    contexts: [Option<Arc<Context>>; 2],
+    listening: Reach,
+    config: UcxConfig,
+    peers_made: u64,
+    pool: Vec<Vec<u8>>,
+    /// Events made between two polls.
+    early: Vec<TransportEvent>,
+    mail: Vec<Mail>,
+    /// Lanes in the order in which they began to close.
+    closing: Vec<usize>,
+    counters: TransportCounters,
+}
+
+impl UcxTransport {
+    /// A transport that neither listens nor is connected.
+    ///
+    /// # Errors
+    /// `Failed` with UCX's words: most often no such device or transport.
+    pub fn new(config: UcxConfig) -> Result<Self, TransportError> {
+        let mut made = Self {
+            listener: None,
+            lanes: Vec::new(),
+            shared: [None; 2],
+            peers: HashMap::new(),
+            epoll: Epoll::new().map_err(|error| TransportError::Failed(error.to_string()))?,
+            contexts: [None, None],
+            listening: Reach::Wide,
+            config,
+            peers_made: 0,
+            pool: Vec::new(),
+            early: Vec::new(),
+            mail: Vec::new(),
+            closing: Vec::new(),
+            counters: TransportCounters::default(),
+        };
+        if config.kind != TransportKind::Auto {
+            let reach = if config.kind == TransportKind::Shm { Reach::Local } else { Reach::Wide };
+            made.context(reach).map_err(failed)?;
+        }
+        Ok(made)
+    }
+
+    fn context(&mut self, reach: Reach) -> Result<Arc<Context>, Status> {
+        if let Some(context) = &self.contexts[reach as usize] {
+            return Ok(Arc::clone(context));
+        }
+        let context = Arc::new(Context::new(&options::of(self.config.kind, reach))?);
+        self.contexts[reach as usize] = Some(Arc::clone(&context));
+        Ok(context)
+    }
+
+    fn lane_for(&mut self, peer: PeerId, reach: Reach) -> Result<usize, Status> {
+        if reach == Reach::Wide {
+            return self.shared_lane(reach);
+        }
+        let context = self.context(reach)?;
+        let lane = Lane::new(&context, &self.epoll)?;
+        lane.set_sole_peer(peer);
+        Ok(self.add_lane(LaneState { lane, sole: true, closing: false }))
+    }
+
+    fn shared_lane(&mut self, reach: Reach) -> Result<usize, Status> {
+        if let Some(at) = self.shared[reach as usize] {
+            return Ok(at);
+        }
+        let context = self.context(reach)?;
+        let lane = Lane::new(&context, &self.epoll)?;
+        let at = self.add_lane(LaneState { lane, sole: false, closing: false });
+        self.shared[reach as usize] = Some(at);
+        Ok(at)
+    }
+
+    fn add_lane(&mut self, state: LaneState) -> usize {
+        let at = self.lanes.iter().position(Option::is_none).unwrap_or(self.lanes.len());
+        if at == self.lanes.len() {
+            self.lanes.push(None);
+        }
+        self.lanes[at] = Some(state);
+        at
+    }
+
+    fn new_peer(&mut self) -> PeerId {
+        self.peers_made += 1;
+        PeerId(self.peers_made)
+    }
+
+    fn adopt(&mut self, id: PeerId, lane: usize, endpoint: Endpoint) {
+        let peer = Peer { lane, endpoint, bytes_in_flight: 0, bytes_receiving: 0, closing: false };
+        self.peers.insert(id, peer);
+    }
+
+    /// Destroys a lane that has no use any more.
+    fn drop_lane(&mut self, at: usize) {
+        let Some(state) = self.lanes[at].take() else { return };
+        self.closing.retain(|closing| *closing != at);
+        self.counters.buffers_stranded += state.lane.operations() as u64;
+        let peers = &mut self.peers;
+        peers.retain(|_, peer| peer.lane != at);
+    }
+
+    fn on_asked(&mut self, request: ConnectionRequest) {
+        if self.peers.len() >= self.config.peers_max {
+            self.counters.receives_refused += 1;
+            if let Some(listener) = &self.listener {
+                listener.reject(request);
+            }
+            return;
+        }
+        let watched = self.listening == Reach::Wide;
+        let id = self.new_peer();
+        let Ok(at) = self.lane_for(id, self.listening) else { return };
+        let accepted = self.lanes[at].as_ref().map(|state| state.lane.accept(id, request, watched));
+        match accepted {
+            Some(Ok(endpoint)) => {
+                self.adopt(id, at, endpoint);
+                self.early.push(TransportEvent::Accepted(id));
+            }
+            _ if watched => {}
+            _ => self.drop_lane(at),
+        }
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Frame { peer, bytes } => self.deliver(peer, bytes),
+            Mail::Announced { peer, handle } => self.on_announced(peer, &handle),
+            Mail::TooLarge { peer, size } => {
+                self.counters.receives_refused += 1;
+                self.lose(peer, &format!("a frame of {size} bytes, {FRAME_BYTES_MAX} are allowed"));
+            }
+            Mail::Sent { peer, buffer, status } => self.on_sent(peer, buffer, status),
+            Mail::Fetched { peer, bytes, status } => self.on_fetched(peer, bytes, status),
+            Mail::Failed { peer, status } => self.lose(peer, &status.to_string()),
+            Mail::Closed { peer } => self.on_closed(peer),
+            Mail::Asked(request) => self.on_asked(request),
+        }
+    }
+
+    fn deliver(&mut self, peer: PeerId, bytes: Vec<u8>) {
+        if self.peers.get(&peer).is_some_and(|state| !state.closing) {
+            self.early.push(TransportEvent::Frame { peer, bytes: Bytes::from(bytes) });
+        }
+    }
+
+    fn on_announced(&mut self, id: PeerId, handle: &RendezvousHandle) {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.closing) else { return };
+        if peer.bytes_receiving + handle.size > self.config.peer_bytes_receiving_max {
+            self.counters.receives_refused += 1;
+            return self.lose(id, "too many bytes announced at once");
+        }
+        peer.bytes_receiving += handle.size;
+        if let Some(state) = &self.lanes[peer.lane] {
+            state.lane.receive(id, handle);
+        }
+    }
+
+    fn on_fetched(&mut self, id: PeerId, bytes: Vec<u8>, status: Status) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.bytes_receiving = peer.bytes_receiving.saturating_sub(bytes.len());
+        }
+        if status.is_ok() {
+            self.deliver(id, bytes);
+        } else {
+            self.lose(id, &format!("a large frame did not come: {status}"));
+        }
+    }
+
+    fn on_sent(&mut self, id: PeerId, buffer: Vec<u8>, status: Status) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.bytes_in_flight -= buffer.len().min(peer.bytes_in_flight);
+        }
+        self.counters.bytes_in_flight -= (buffer.len() as u64).min(self.counters.bytes_in_flight);
+        self.recycle(buffer);
+        if !status.is_ok() {
+            self.lose(id, &format!("a frame was not sent: {status}"));
+        }
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.pool.len() < self.config.pool_buffers_max && buffer.capacity() <= POOL_BUFFER_BYTES_MAX {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+
+    /// A peer that failed by itself; one that we close already is not worth a word.
+    fn lose(&mut self, id: PeerId, why: &str) {
+        if self.peers.get(&id).is_some_and(|peer| !peer.closing) {
+            self.counters.peers_lost += 1;
+            self.early.push(TransportEvent::Lost { peer: id, why: why.to_owned() });
+            self.end(id, true);
+        }
+    }
+
+    /// Closes an endpoint; what is in flight is given up by force where that is possible.
+    fn end(&mut self, id: PeerId, force: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if std::mem::replace(&mut peer.closing, true) {
+            return;
+        }
+        let at = peer.lane;
+        let Some(state) = self.lanes[at].as_mut() else { return };
+        let pending = state.lane.close(&peer.endpoint, force || peer.bytes_in_flight > 0);
+        if !pending {
+            return self.on_closed(id);
+        }
+        if state.sole {
+            state.closing = true;
+            self.closing.push(at);
+        }
+        if self.closing.len() > self.config.closing_lanes_max {
+            self.drop_lane(self.closing[0]);
+        }
+    }
+
+    fn on_closed(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        let Some(state) = &self.lanes[peer.lane] else { return };
+        state.lane.forget(&peer.endpoint);
+        if state.sole {
+            self.drop_lane(peer.lane);
+        }
+    }
+
+    fn progress(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
+        for state in self.lanes.iter().flatten() {
+            state.lane.progress();
+            state.lane.take_mail(&mut mail);
+        }
+        for letter in mail.drain(..) {
+            self.on_mail(letter);
+        }
+        self.mail = mail;
+    }
+}
+
+impl Transport for UcxTransport {
+    fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, TransportError> {
+        self.listening = Reach::of(self.config.kind, address);
+        let at = self.shared_lane(self.listening).map_err(failed)?;
+        let Some(state) = &self.lanes[at] else { return Err(TransportError::Gone) };
+        let listener = Listener::new(&state.lane, address)
+            .map_err(|status| TransportError::Failed(format!("cannot listen on {address}: {status}")))?;
+        let bound = listener.address().unwrap_or(address);
+        self.listener = Some(listener);
+        Ok(bound)
+    }
+
+    fn connect(&mut self, address: SocketAddr) -> Result<PeerId, TransportError> {
+        let reach = Reach::of(self.config.kind, address);
+        let watched = reach == Reach::Wide;
+        let id = self.new_peer();
+        let at = self.lane_for(id, reach).map_err(failed)?;
+        let Some(state) = &self.lanes[at] else { return Err(TransportError::Gone) };
+        match state.lane.connect(id, address, watched) {
+            Ok(endpoint) => {
+                self.adopt(id, at, endpoint);
+                self.early.push(TransportEvent::Connected(id));
+                Ok(id)
+            }
+            Err(status) => {
+                if !watched {
+                    self.drop_lane(at);
+                }
+                Err(TransportError::Failed(format!("cannot connect to {address}: {status}")))
+            }
+        }
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.pool.pop().unwrap_or_default()
+    }
+
+    fn send(&mut self, id: PeerId, frame: Vec<u8>) -> Result<(), TransportError> {
+        let size = frame.len();
+        if size > FRAME_BYTES_MAX {
+            return Err(TransportError::TooLarge);
+        }
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.closing) else {
+            return Err(TransportError::Gone);
+        };
+        if peer.bytes_in_flight + size > self.config.peer_bytes_in_flight_max {
+            self.counters.sends_refused_full += 1;
+            return Err(TransportError::Full);
+        }
+        let Some(state) = &self.lanes[peer.lane] else { return Err(TransportError::Gone) };
+        match state.lane.send(id, &peer.endpoint, frame, !state.sole) {
+            Sent::Done(buffer) => self.recycle(buffer),
+            Sent::Pending => {
+                peer.bytes_in_flight += size;
+                self.counters.bytes_in_flight += size as u64;
+            }
+            Sent::Failed(status) => return Err(TransportError::Failed(status.to_string())),
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, out: &mut Vec<TransportEvent>) -> usize {
+        let before = out.len();
+        self.progress();
+        out.append(&mut self.early);
+        out.len() - before
+    }
+
+    fn event_fd(&self) -> Option<RawFd> {
+        Some(self.epoll.fd())
+    }
+
+    /// Closing lanes are not armed: what a dead peer keeps pending would never let us sleep.
+    fn arm(&mut self) -> bool {
+        self.early.is_empty() && self.lanes.iter().flatten().all(|state| state.closing || state.lane.arm())
+    }
+
+    fn close(&mut self, peer: PeerId) {
+        self.end(peer, false);
+        self.early.retain(|event| event.peer() != peer);
+    }
+
+    fn transport_name(&self, peer: PeerId) -> String {
+        self.peers.get(&peer).map(|peer| peer.endpoint.transport_name()).unwrap_or_default()
+    }
+
+    fn counters(&self) -> TransportCounters {
+        let peers_closing = self.peers.values().filter(|peer| peer.closing).count() as u64;
+        TransportCounters { peers_closing, ..self.counters }
+    }
+}
+
+impl Drop for UcxTransport {
+    /// Gives the closes a bounded number of chances to reach the peers; what is left ends with the lanes.
+    fn drop(&mut self) {
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        for id in ids {
+            self.end(id, false);
+        }
+        for _ in 0..CLOSE_PROGRESS_MAX {
+            if self.peers.is_empty() {
+                break;
+            }
+            self.progress();
+        }
+    }
+}
+
+fn failed(status: Status) -> TransportError {
+    TransportError::Failed(status.to_string())
+}

@@ -1,0 +1,48 @@
+//! UCX options for each kind of transport.
+
+use crate::transport::TransportKind;
+use std::net::SocketAddr;
+
+/// Which of the two contexts a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Shared memory.
+    Local,
+    /// Everything else.
+    Wide,
+}
+
+impl Reach {
+    /// Both ends judge alike: where one address of a connection is loopback, so is the other.
+    pub fn of(kind: TransportKind, address: SocketAddr) -> Self {
+        match kind {
+            TransportKind::Shm => Self::Local,
+            TransportKind::Auto if address.ip().is_loopback() => Self::Local,
+            _ => Self::Wide,
+        }
+    }
+}
+
+/// Options by UCX name without "UCX_", and without the component's prefix for those of a component: that is how
+/// `ucp_config_modify` of UCX 1.13 knows them. What the operator set in the environment wins.
+pub fn of(kind: TransportKind, reach: Reach) -> Vec<(&'static str, &'static str)> {
+    if reach == Reach::Local {
+        return vec![
+            // tcp carries nothing but the connection manager's words: memory is nearer, and with no rails for
+            // rendezvous UCX does not open lanes over tcp beside it. Large frames go in eager fragments.
+            ("TLS", "posix,tcp"),
+            ("MAX_RNDV_RAILS", "0"),
+            // A process that dropped privileges or its core dumps is not dumpable: nobody may open its /proc/PID/fd.
+            ("USE_PROC_LINK", "n"),
+            // A lane has one peer, which can fill its FIFO and no more: 64 slots, so 128 buffers instead of 512.
+            ("RX_BUFS_GROW", "128"),
+        ];
+    }
+    match kind {
+        // UD does not work on soft-RoCE, and where it would, RC does.
+        TransportKind::Auto | TransportKind::Shm => vec![("TLS", "^posix,sysv,cma,ud")],
+        // One rail: no lane over a second interface that carries nothing and is polled all the same.
+        TransportKind::Tcp => vec![("TLS", "tcp"), ("MAX_RNDV_RAILS", "1")],
+        TransportKind::Rc => vec![("TLS", "rc_verbs,rc_mlx5")],
+    }
+}
