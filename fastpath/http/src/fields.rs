@@ -60,31 +60,30 @@ pub(crate) struct Connection {
     pub unsound: bool,
 }
 
-/// The longest name that we know: `transfer-encoding`, `x-conversation-id`.
-const NAME_BYTES_MAX: usize = 17;
-
 impl<'a> Fields<'a> {
     /// Looks at one field, its name in any case, its value without the white space around it.
+    ///
+    /// Length and first letter leave one name at most: one comparison for each field, none for most.
     pub(crate) fn see(&mut self, name: &[u8], value: &'a [u8]) {
-        let mut lower = [0; NAME_BYTES_MAX];
-        let Some(lower) = lower.get_mut(..name.len()) else { return };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        match &*lower {
-            b"host" => self.host.see(value),
-            b"content-length" => self.content_length.see(value),
-            b"transfer-encoding" => self.transfer_encoding.see(value),
-            b"connection" => self.connection.see(value),
-            b"upgrade" | b"http2-settings" => self.upgrade = true,
-            b"keep-alive" | b"proxy-connection" => self.hop_by_hop = true,
-            b"expect" => self.expect.see(value),
-            b"te" => self.te.see(value),
-            b"content-type" => self.content_type.see(value),
-            b"content-encoding" => self.content_encoding.see(value),
-            b"authorization" => self.authorization.see(value),
-            b"x-conversation-id" => self.conversation_id.see(value),
-            b"x-dpu-arm" => self.arm_override.see(value),
-            b"traceparent" => self.traceparent.see(value),
+        let Some(first) = name.first() else { return };
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match (name.len(), first.to_ascii_lowercase()) {
+            (2, b't') if is("te") => self.te.see(value),
+            (4, b'h') if is("host") => self.host.see(value),
+            (6, b'e') if is("expect") => self.expect.see(value),
+            (7, b'u') if is("upgrade") => self.upgrade = true,
+            (9, b'x') if is("x-dpu-arm") => self.arm_override.see(value),
+            (10, b'c') if is("connection") => self.connection.see(value),
+            (10, b'k') if is("keep-alive") => self.hop_by_hop = true,
+            (11, b't') if is("traceparent") => self.traceparent.see(value),
+            (12, b'c') if is("content-type") => self.content_type.see(value),
+            (13, b'a') if is("authorization") => self.authorization.see(value),
+            (14, b'c') if is("content-length") => self.content_length.see(value),
+            (14, b'h') if is("http2-settings") => self.upgrade = true,
+            (16, b'c') if is("content-encoding") => self.content_encoding.see(value),
+            (16, b'p') if is("proxy-connection") => self.hop_by_hop = true,
+            (17, b't') if is("transfer-encoding") => self.transfer_encoding.see(value),
+            (17, b'x') if is("x-conversation-id") => self.conversation_id.see(value),
             _ => {}
         }
     }

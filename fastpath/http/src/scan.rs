@@ -26,6 +26,11 @@ impl Scan {
     /// Goes on where it stopped. `buf` starts where it started last time, and may have grown.
     pub(crate) fn advance(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Option<Extent>, Refusal> {
         let window = &buf[..buf.len().min(limits.head_bytes_max)];
+        if self.examined == 0 {
+            if let Some(end) = at_once(window, limits) {
+                return Ok(Some(Extent { start: 0, end }));
+            }
+        }
         while let Some(offset) = memchr::memchr(b'\n', &window[self.examined..]) {
             let line = &window[self.line_start..self.examined + offset];
             self.examined += offset + 1;
@@ -56,6 +61,30 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+/// The end of a head that is all there and strict, as most are, found without a stop at each line. None says nothing:
+/// the walk over the lines decides then.
+fn at_once(window: &[u8], limits: &HeadLimits) -> Option<usize> {
+    let end = memchr::memmem::find(window, b"\r\n\r\n")? + 4;
+    let head = &window[..end];
+    // Every line ends in LF: the request line, the fields, and the empty one.
+    let fields = memchr::memchr_iter(b'\n', head).count().checked_sub(2)?;
+    let plain_start = !matches!(head.first(), Some(b'\r' | b'\n' | b' ' | b'\t'));
+    let few = fields <= limits.headers_max.min(HEADERS_CEILING);
+    (plain_start && few && pairs_are_strict(head)).then_some(end)
+}
+
+/// Whether CR and LF stand only side by side, no line starts with white space, and no byte is NUL. Without branches,
+/// so that the compiler takes 16 or 32 pairs at a time.
+fn pairs_are_strict(head: &[u8]) -> bool {
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    let fault = pairs.fold(0_u8, |fault, (&byte, &next)| {
+        let split = u8::from(byte == b'\r') ^ u8::from(next == b'\n');
+        let folded = u8::from(byte == b'\n') & (u8::from(next == b' ') | u8::from(next == b'\t'));
+        fault | split | folded | u8::from(byte == 0)
+    });
+    fault == 0
 }
 
 /// The line without its CR, if it is one line and starts where it seems to.
