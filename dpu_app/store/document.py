@@ -12,11 +12,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from dpu_app.model.problem import Finding, Location, Problem, path_text
 
 DOCUMENT_BYTES_MAX = 4_194_304
-NODES_MAX = 1_000_000
+NODES_MAX = 200_000
 DEPTH_MAX = 32
 TAG = "tag:yaml.org,2002:"
 
@@ -27,21 +28,28 @@ class Document:
 
     file: str
     data: Any = None
-    marks: dict[str, tuple[int, int]] = field(default_factory=dict)
+    marks: dict[Location, tuple[int, int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def located(self, problem: Problem) -> Problem:
         """The problem with file, line and column of its path, or of the nearest place around it."""
+        by_path = {path_text(loc): loc for loc in self.marks}
         path = problem.path
-        while path and path not in self.marks:
+        while path and path not in by_path:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        line, column = self.marks.get(path, (0, 0))
-        return Problem(problem.what, problem.fix, problem.path, self.file, line, column)
+        line, column = self.mark(by_path.get(path, ()))
+        return replace(problem, file=self.file, line=line, column=column)
 
     def problem(self, finding: Finding) -> Problem:
         """The finding with its place in the file."""
-        problem = self.located(Problem(finding.what, finding.fix, path_text(finding.loc)))
-        return replace(problem, line=finding.mark[0], column=finding.mark[1]) if finding.mark else problem
+        line, column = finding.mark or self.mark(finding.loc)
+        return Problem(finding.what, finding.fix, path_text(finding.loc), self.file, line, column)
+
+    def mark(self, loc: Location) -> tuple[int, int]:
+        """Line and column of a place, or of the nearest one around it."""
+        while loc and loc not in self.marks:
+            loc = loc[:-1]
+        return self.marks.get(loc, (0, 0))
 
 
 class DocumentError(Exception):
@@ -69,7 +77,9 @@ def parse(text: str, file: str) -> Document:
 def compose(text: str, file: str) -> Node | None:
     """The node tree. Raises DocumentError with line and column."""
     try:
-        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Scanner = BoundedScanner
+        node: Node | None = yaml.compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -82,6 +92,16 @@ def compose(text: str, file: str) -> Node | None:
     return node
 
 
+class BoundedScanner(Scanner):
+    """The library's cost grows with the square of open brackets: a file of nothing else would take seconds."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:
+        """An opening bracket. Raises ScannerError beyond the limit."""
+        if self.flow_level >= DEPTH_MAX:
+            raise ScannerError(None, None, f"nests deeper than {DEPTH_MAX}", self.reader.get_mark())
+        super().fetch_flow_collection_start(TokenClass, to_push)
+
+
 class Builder:
     """Turns nodes into plain values, noting places and findings in the document."""
 
@@ -92,7 +112,7 @@ class Builder:
     def value(self, node: Node, loc: Location) -> Any:
         """The plain value of a node; None where a finding says why there is none."""
         self.nodes += 1
-        self.document.marks.setdefault(path_text(loc), (node.start_mark.line + 1, node.start_mark.column + 1))
+        self.document.marks.setdefault(loc, place(node))
         if len(loc) > DEPTH_MAX or self.nodes > NODES_MAX:
             raise DocumentError(self.too_much(loc))
         if isinstance(node, MappingNode) and node.tag == TAG + "map":
@@ -119,8 +139,7 @@ class Builder:
             if key in result:
                 self.at(key_node, (*loc, key), f"the key '{key}' is here twice", "keep one of them")
                 continue
-            mark = key_node.start_mark
-            self.document.marks[path_text((*loc, key))] = (mark.line + 1, mark.column + 1)
+            self.document.marks[(*loc, key)] = place(key_node)
             result[key] = self.value(value_node, (*loc, key))
         return result
 
@@ -148,5 +167,9 @@ class Builder:
 
     def at(self, node: Node, loc: Location, what: str, fix: str) -> None:
         """A finding whose place is the node's own."""
-        mark = (node.start_mark.line + 1, node.start_mark.column + 1)
-        self.document.findings.append(Finding(loc, what, fix, mark))
+        self.document.findings.append(Finding(loc, what, fix, place(node)))
+
+
+def place(node: Node) -> tuple[int, int]:
+    """Line and column, from 1."""
+    return node.start_mark.line + 1, node.start_mark.column + 1

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpu_app.model.problem import Problem
 from dpu_app.store.document import DocumentError, parse
 
 
@@ -34,10 +35,18 @@ def test_plain_values_are_those_of_yaml_1_2(text: str, data: Any) -> None:
 
 def test_every_place_has_line_and_column() -> None:
     marks = parse("a:\n  - b: 1\n    c: [2,\n      3]\n", "f").marks
-    assert marks["a"] == (1, 1)
-    assert marks["a[0]"] == (2, 5)
-    assert marks["a[0].c"] == (3, 5)
-    assert marks["a[0].c[1]"] == (4, 7)
+    assert marks[("a",)] == (1, 1)
+    assert marks[("a", 0)] == (2, 5)
+    assert marks[("a", 0, "c")] == (3, 5)
+    assert marks[("a", 0, "c", 1)] == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"), [("a[0].c[1]", 4), ("a[0].c[1].d.e", 4), ("a[0].x", 2), ("a[7]", 1), ("z", 1), ("", 1)]
+)
+def test_problem_of_a_target_is_located_at_the_nearest_place(path: str, line: int) -> None:
+    document = parse("a:\n  - b: 1\n    c: [2,\n      3]\n", "f")
+    assert document.located(Problem("what", "fix", path)).line == line
 
 
 @pytest.mark.parametrize(
@@ -67,8 +76,9 @@ def test_finding_has_its_place(text: str, what: str, line: int, column: int) -> 
         ("a: 1\n\tb: 2", "not valid YAML", 2),
         ("a: 1\n---\nb: 2", "not valid YAML", 2),
         ("a: \x01", "not valid YAML", 0),
-        ("[" * 100_000, "nests too deep", 0),
-        ("[" * 100 + "]" * 100, "nests deeper than 32", 1),
+        ("[" * 100_000, "nests deeper than 32", 1),
+        ("- " * 100, "nests deeper than 32", 1),
+        ("- " * 2000, "nests too deep", 0),
         ("a: &x [*x]", "nests deeper than 32", 1),
         ("x" * 4_194_305, "the file is too large", 0),
     ],
