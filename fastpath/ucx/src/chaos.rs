@@ -15,8 +15,10 @@ pub struct ChaosConfig {
     pub drop_peer: u16,
     /// The frame is held back for one to `delay_polls_max` polls; others overtake it.
     pub delay: u16,
-    /// Longest delay in polls. With it the reordering is bounded by the frames of so many polls.
+    /// Longest delay in polls.
     pub delay_polls_max: u32,
+    /// Frames that may overtake a delayed one: the bound of the reordering.
+    pub overtakers_max: u64,
     /// The frame is cut short.
     pub truncate: u16,
     /// The frame is delivered twice.
@@ -27,7 +29,15 @@ impl ChaosConfig {
     /// Faults that a session must survive without anybody noticing: delay, reordering, doubles.
     #[must_use]
     pub const fn survivable(seed: u64) -> Self {
-        Self { seed, drop_peer: 0, delay: 16_384, delay_polls_max: 3, truncate: 0, duplicate: 8192 }
+        Self {
+            seed,
+            drop_peer: 0,
+            delay: 16_384,
+            delay_polls_max: 3,
+            overtakers_max: 32,
+            truncate: 0,
+            duplicate: 8192,
+        }
     }
 }
 
@@ -37,9 +47,19 @@ pub struct ChaosTransport<T> {
     config: ChaosConfig,
     random: u64,
     poll_count: u64,
-    /// (poll at which it is due, event)
-    held: VecDeque<(u64, TransportEvent)>,
+    /// Frames delivered so far.
+    frame_count: u64,
+    held: VecDeque<Held>,
     incoming: Vec<TransportEvent>,
+}
+
+/// A delayed frame.
+struct Held {
+    /// Poll at which it is due.
+    poll: u64,
+    /// Frame count at which it is due, whichever comes first.
+    frame: u64,
+    event: TransportEvent,
 }
 
 impl<T: Transport> ChaosTransport<T> {
@@ -47,7 +67,15 @@ impl<T: Transport> ChaosTransport<T> {
     pub fn new(inner: T, config: ChaosConfig) -> Self {
         // Xorshift never leaves 0.
         let random = config.seed | 1;
-        Self { inner, config, random, poll_count: 0, held: VecDeque::new(), incoming: Vec::new() }
+        Self {
+            inner,
+            config,
+            random,
+            poll_count: 0,
+            frame_count: 0,
+            held: VecDeque::new(),
+            incoming: Vec::new(),
+        }
     }
 
     /// xorshift64*: repeatable, and nothing here needs more.
@@ -74,20 +102,29 @@ impl<T: Transport> ChaosTransport<T> {
             bytes
         };
         if self.hits(self.config.duplicate) {
-            out.push(TransportEvent::Frame { peer, bytes: bytes.clone() });
+            self.deliver(peer, bytes.clone(), out);
         }
         if self.hits(self.config.delay) && self.config.delay_polls_max > 0 {
-            let due = self.poll_count + 1 + self.dice() % u64::from(self.config.delay_polls_max);
-            self.held.push_back((due, TransportEvent::Frame { peer, bytes }));
+            let poll = self.poll_count + 1 + self.dice() % u64::from(self.config.delay_polls_max);
+            let frame = self.frame_count + self.config.overtakers_max;
+            self.held.push_back(Held { poll, frame, event: TransportEvent::Frame { peer, bytes } });
         } else {
-            out.push(TransportEvent::Frame { peer, bytes });
+            self.deliver(peer, bytes, out);
         }
+    }
+
+    fn deliver(&mut self, peer: PeerId, bytes: Bytes, out: &mut Vec<TransportEvent>) {
+        out.push(TransportEvent::Frame { peer, bytes });
+        self.frame_count += 1;
+        self.release(out);
     }
 
     fn release(&mut self, out: &mut Vec<TransportEvent>) {
         for _ in 0..self.held.len() {
             match self.held.pop_front() {
-                Some((due, event)) if due <= self.poll_count => out.push(event),
+                Some(held) if held.poll <= self.poll_count || held.frame <= self.frame_count => {
+                    out.push(held.event)
+                }
                 Some(later) => self.held.push_back(later),
                 None => {}
             }
@@ -123,10 +160,10 @@ impl<T: Transport> Transport for ChaosTransport<T> {
                 TransportEvent::Frame { peer, bytes } => self.spoil(peer, bytes, out),
                 TransportEvent::Lost { peer, .. } => {
                     // What was held comes before the loss, as from a real wire.
-                    let (now, later) = self.held.drain(..).partition(|(_, held)| held.peer() == peer);
+                    let (now, later) = self.held.drain(..).partition(|held| held.event.peer() == peer);
                     self.held = later;
-                    let now: VecDeque<(u64, TransportEvent)> = now;
-                    out.extend(now.into_iter().map(|(_, held)| held));
+                    let now: VecDeque<Held> = now;
+                    out.extend(now.into_iter().map(|held| held.event));
                     out.push(event);
                 }
                 other => out.push(other),
@@ -145,7 +182,7 @@ impl<T: Transport> Transport for ChaosTransport<T> {
     }
 
     fn close(&mut self, peer: PeerId) {
-        self.held.retain(|(_, event)| event.peer() != peer);
+        self.held.retain(|held| held.event.peer() != peer);
         self.inner.close(peer);
     }
 

@@ -57,8 +57,8 @@ impl Default for UcxConfig {
 /// Larger buffers go back to the allocator.
 const POOL_BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// UCX calls made by `Drop` so that closes reach the peers; a bound, not a time.
-const CLOSE_PROGRESS_MAX: usize = 2000;
+/// How often `Drop` lets UCX work, a millisecond apart, so that closes reach the peers.
+const CLOSE_ROUNDS_MAX: usize = 50;
 
 struct Peer {
     lane: usize,
@@ -421,11 +421,14 @@ impl Drop for UcxTransport {
         for id in ids {
             self.end(id, false);
         }
-        for _ in 0..CLOSE_PROGRESS_MAX {
+        for _ in 0..CLOSE_ROUNDS_MAX {
+            self.progress();
             if self.peers.is_empty() {
                 break;
             }
-            self.progress();
+            if self.lanes.iter().flatten().all(|state| state.lane.arm()) {
+                self.epoll.wait(1);
+            }
         }
     }
 }

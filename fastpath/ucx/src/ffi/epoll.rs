@@ -19,6 +19,13 @@ impl Epoll {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// Sleeps until a lane has work, for so many milliseconds at most.
+    pub fn wait(&self, timeout_ms: i32) {
+        let mut polled = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid structure. An error is as good as a timeout.
+        let _ = unsafe { libc::poll(&mut polled, 1, timeout_ms) };
+    }
+
     /// Readable when a lane has work.
     pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()

@@ -171,7 +171,7 @@ impl Lane {
         let returned = unsafe {
             sys::ucp_am_send_nbx(endpoint.handle, AM_ID, ptr::null(), 0, data.cast(), size, &param)
         };
-        match self.started(raw, outcome(returned)) {
+        match self.started(raw, returned) {
             (Outcome::Done, Some(buffer)) => Sent::Done(buffer),
             (Outcome::Failed(status), _) => Sent::Failed(status),
             _ => Sent::Pending,
@@ -190,7 +190,7 @@ impl Lane {
         let returned = unsafe {
             sys::ucp_am_recv_data_nbx(self.handle, handle.descriptor, data.cast(), handle.size, &param)
         };
-        let (status, bytes) = match self.started(raw, outcome(returned)) {
+        let (status, bytes) = match self.started(raw, returned) {
             (Outcome::Done, Some(bytes)) => (Status::OK, bytes),
             (Outcome::Failed(status), _) => (status, Vec::new()),
             _ => return,
@@ -202,16 +202,20 @@ impl Lane {
         let mailbox = Rc::as_ptr(&self.mailbox);
         match self.spare.borrow_mut().take() {
             Some(mut spare) => {
-                *spare = Operation { mailbox, peer, buffer };
+                *spare = Operation { mailbox, peer, buffer, request: ptr::null_mut() };
                 spare
             }
-            None => Box::new(Operation { mailbox, peer, buffer }),
+            None => Box::new(Operation { mailbox, peer, buffer, request: ptr::null_mut() }),
         }
     }
 
     /// Books a started operation, or takes the buffer of a completed one back.
-    fn started(&self, raw: *mut Operation, outcome: Outcome) -> (Outcome, Option<Vec<u8>>) {
+    fn started(&self, raw: *mut Operation, returned: *mut c_void) -> (Outcome, Option<Vec<u8>>) {
+        let outcome = outcome(returned);
         if matches!(outcome, Outcome::Pending) {
+            // SAFETY: made by Box::into_raw; UCX only carries the pointer, and calls back no sooner than the next
+            // progress.
+            unsafe { (*raw).request = returned };
             self.mailbox.operations.borrow_mut().insert(raw);
             return (outcome, None);
         }
@@ -249,7 +253,11 @@ impl Lane {
         let param = Self::request_params(callback, endpoint.tag.cast::<c_void>(), flags);
         // SAFETY: the endpoint is open and not used after this; its tag lives until `forget`.
         let returned = unsafe { sys::ucp_ep_close_nbx(endpoint.handle, &param) };
-        matches!(outcome(returned), Outcome::Pending)
+        let pending = matches!(outcome(returned), Outcome::Pending);
+        if pending {
+            self.mailbox.closes.borrow_mut().insert(returned);
+        }
+        pending
     }
 
     /// Frees what the callbacks of a closed endpoint were told.
@@ -287,6 +295,16 @@ const UCP_EP_CLOSE_FLAG_FORCE: u32 = 1;
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        // UCX insists (it aborts) that nobody waits for a close any more; freeing a request in progress drops its
+        // callback, and UCX lets the request go when it is done with it.
+        let operations = self.mailbox.operations.borrow();
+        // SAFETY: made by Box::into_raw, and in the set: not completed.
+        let sends = operations.iter().map(|operation| unsafe { (**operation).request });
+        for request in self.mailbox.closes.borrow_mut().drain().chain(sends) {
+            // SAFETY: a request that UCX returned and has not completed; freed once.
+            unsafe { sys::ucp_request_free(request) };
+        }
+        drop(operations);
         // SAFETY: made by ucp_worker_create, destroyed once; the transport drops the listener before.
         unsafe { sys::ucp_worker_destroy(self.handle) };
         // Nobody in this process can call back any more.

@@ -42,6 +42,8 @@ pub(super) struct Operation {
     pub mailbox: *const Mailbox,
     pub peer: PeerId,
     pub buffer: Vec<u8>,
+    /// UCX's own handle, once it has started.
+    pub request: *mut c_void,
 }
 
 /// Where the callbacks of one lane write. It lives as long as the lane's worker.
@@ -54,6 +56,8 @@ pub(super) struct Mailbox {
     pub sole: Cell<Option<PeerId>>,
     /// Operations that UCX holds a pointer to.
     pub operations: RefCell<HashSet<*mut Operation>>,
+    /// Requests of closes that are not complete.
+    pub closes: RefCell<HashSet<*mut c_void>>,
 }
 
 impl Mailbox {
@@ -123,7 +127,7 @@ unsafe fn take(operation: *mut c_void, request: *mut c_void) -> Box<Operation> {
 /// A send is complete.
 pub(super) unsafe extern "C" fn on_sent(request: *mut c_void, status: sys::ucs_status_t, user: *mut c_void) {
     // SAFETY: UCX calls this once for the operation that was started with it.
-    let Operation { mailbox, peer, buffer } = *unsafe { take(user, request) };
+    let Operation { mailbox, peer, buffer, .. } = *unsafe { take(user, request) };
     // SAFETY: the mailbox outlives the worker.
     unsafe { &*mailbox }.put(Mail::Sent { peer, buffer, status: Status(status) });
 }
@@ -136,7 +140,7 @@ pub(super) unsafe extern "C" fn on_fetched(
     user: *mut c_void,
 ) {
     // SAFETY: UCX calls this once for the operation that was started with it.
-    let Operation { mailbox, peer, buffer } = *unsafe { take(user, request) };
+    let Operation { mailbox, peer, buffer, .. } = *unsafe { take(user, request) };
     // SAFETY: the mailbox outlives the worker.
     unsafe { &*mailbox }.put(Mail::Fetched { peer, bytes: buffer, status: Status(status) });
 }
@@ -152,7 +156,9 @@ pub(super) unsafe extern "C" fn on_closed(
     // SAFETY: the tag lives until the lane forgets the endpoint, which happens when this mail is read.
     let tag = unsafe { &*user.cast::<PeerTag>() };
     // SAFETY: the mailbox outlives the worker.
-    unsafe { &*tag.mailbox }.put(Mail::Closed { peer: tag.peer });
+    let mailbox = unsafe { &*tag.mailbox };
+    mailbox.closes.borrow_mut().remove(&request);
+    mailbox.put(Mail::Closed { peer: tag.peer });
 }
 
 /// The connection is broken.

@@ -1,0 +1,1 @@
+//! A worker in a process of its own, killed or stopped: what only the kernel can do to a peer.
