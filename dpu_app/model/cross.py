@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dpu_app.model.desired import Desired
 from dpu_app.model.problem import Finding, Location, path_text
@@ -57,9 +57,21 @@ def addresses(desired: Desired) -> Iterator[Finding]:
     fix = "give each its own address or port"
     yield from twice("the address", fix, listeners)
     yield from twice("the address", fix, workers)
+    yield from covered(listeners)
     for loc, text in workers:
         if ipaddress.ip_address(host_of(text)).is_unspecified:
             yield Finding(loc, f"nobody can connect to '{text}'", "name the address that the worker is reached at")
+
+
+def covered(listeners: Sequence[Named]) -> Iterator[Finding]:
+    """A listener on all addresses takes its port from every other one of its family."""
+    everywhere = {text: loc for loc, text in listeners if ipaddress.ip_address(host_of(text)).is_unspecified}
+    for loc, text in listeners:
+        port = text.rpartition(":")[2]
+        wide = f"[::]:{port}" if text.startswith("[") else f"0.0.0.0:{port}"
+        if wide in everywhere and text != wide:
+            what = f"'{text}' is covered by '{wide}' at {path_text(everywhere[wide])}"
+            yield Finding(loc, what, "give it another port, or remove one of them")
 
 
 def host_of(address: str) -> str:

@@ -129,7 +129,8 @@ class Reconciler:
         """Compiles against what is programmed and brings it to all targets. Raises TargetError."""
         has = self.rollout.read_all()
         floor = max([self.epoch_highest, *(programmed.epoch for programmed in has)])
-        plan = compile_plan(accepted.desired, accepted.folder, accepted.revision, self.good, floor)
+        compiled = compile_plan(accepted.desired, accepted.folder, accepted.revision, self.good, floor)
+        plan = self.rollout.adopted(compiled, has)
         self.epoch_highest = max(self.epoch_highest, plan.epoch)
         self.rollout.to_all(plan, self.good, has)
         changed = plan != self.good

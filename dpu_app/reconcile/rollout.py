@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -24,6 +25,17 @@ class Rollout:
     def read_all(self) -> list[Programmed]:
         """What every target has. Raises TargetUnavailable: a plan is begun only where all can take it."""
         return [target.read_back() for target in self.targets]
+
+    def adopted(self, plan: Plan, has: Sequence[Programmed]) -> Plan:
+        """The plan under the epoch that all targets already have it under; else as it is.
+
+        An agent that died after it programmed a plan and before it wrote that down comes back and changes nothing.
+        """
+        for epoch in {programmed.epoch for programmed in has if programmed.epoch}:
+            same = replace(plan, epoch=epoch)
+            if all(programmed.digest == t.digest(same) for t, programmed in zip(self.targets, has, strict=True)):
+                return same
+        return plan
 
     def to_all(self, plan: Plan, before: Plan, has: Sequence[Programmed]) -> None:
         """All targets have `plan` when this returns; a target that has it already is left alone.

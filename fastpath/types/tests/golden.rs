@@ -11,8 +11,9 @@ use dpu_types::RequestId;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-const ID: RequestId =
-    RequestId([0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77]);
+const ID: RequestId = RequestId([
+    0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+]);
 const NONE: RequestId = RequestId::NONE;
 const NONCE_F: [u8; 32] = [0xf1; 32];
 const NONCE_W: [u8; 32] = [0xe2; 32];
@@ -51,7 +52,12 @@ fn frame(sequence: u64, request_id: RequestId, flags: u16, body: Body<'static>) 
 
 fn hello(sequence: u64, phase: u8, proof: [u8; 32]) -> Frame<'static> {
     let fastpath_id = "fastpath/0";
-    frame(sequence, NONE, 0, Body::Hello(Hello { phase, protocol_version: 1, fastpath_id, nonce: NONCE_F, proof }))
+    frame(
+        sequence,
+        NONE,
+        0,
+        Body::Hello(Hello { phase, protocol_version: 1, fastpath_id, nonce: NONCE_F, proof }),
+    )
 }
 
 fn welcome_phase0() -> Frame<'static> {
@@ -157,7 +163,12 @@ fn frames() -> Vec<(&'static str, Frame<'static>)> {
         ("cancel", frame(10, ID, 0, Body::Cancel(Cancel { reason: 600, deadline_ms: 2_000 }))),
         (
             "cancelled",
-            frame(11, ID, 0, Body::Cancelled(Cancelled { tokens_sent: 17, tokens_wasted: 3, cancel_us: 850 })),
+            frame(
+                11,
+                ID,
+                0,
+                Body::Cancelled(Cancelled { tokens_sent: 17, tokens_wasted: 3, cancel_us: 850 }),
+            ),
         ),
         ("credit", frame(12, ID, 0, Body::Credit(Credit { bytes: 65_536 }))),
         ("load", frame(13, NONE, 0, Body::Load(Load { running: 4, queued: 9, free_kv_tokens: 8_192 }))),
@@ -169,7 +180,8 @@ fn frames() -> Vec<(&'static str, Frame<'static>)> {
 
 #[test]
 fn index_names_every_frame_with_its_kind() {
-    let ours: Vec<_> = frames().iter().map(|(name, f)| (f.body.name().to_owned(), (*name).to_owned())).collect();
+    let ours: Vec<_> =
+        frames().iter().map(|(name, f)| (f.body.name().to_owned(), (*name).to_owned())).collect();
     assert_eq!(index(), ours);
 }
 

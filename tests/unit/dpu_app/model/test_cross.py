@@ -53,6 +53,30 @@ def test_key_of_two_tenants_is_found() -> None:
     assert problems(edited(("models:\n  - name: chat\n", SECOND_TENANT))) == []
 
 
+LISTENER = "tenants:\n"
+SECOND_LISTENER = """\
+  - name: second
+    address: "%s"
+    certificates:
+      - { server_names: [localhost], certificate_file: a, private_key_file: b }
+tenants:
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "paths"),
+    [
+        ("127.0.0.1:8444", []),
+        ("127.0.0.1:8443", ["listeners[1].address"]),
+        ("0.0.0.0:8443", ["listeners[0].address"]),
+        ("0.0.0.0:8444", []),
+        ("[::]:8443", []),
+    ],
+)
+def test_listeners_that_want_the_same_port_are_found(address: str, paths: list[str]) -> None:
+    assert [problem.path for problem in problems(edited((LISTENER, SECOND_LISTENER % address)))] == paths
+
+
 def test_all_contradictions_are_found_at_once() -> None:
     text = edited(("name: w1", "name: w0"), ("models: [chat]", "models: [talk]"), ("percent: 90", "percent: 1"))
     assert [problem.path for problem in problems(text)] == ["tenants[0].models[0]", "models[0].arms", "workers[1].name"]

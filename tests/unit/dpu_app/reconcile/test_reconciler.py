@@ -15,7 +15,7 @@ from dpu_app.store.disk import StoreError
 from dpu_app.store.revisions import Store
 from dpu_app.targets.chaos import ChaosTarget, Fault
 from dpu_app.targets.stub import StubTarget
-from tests.unit.dpu_app.samples import TEXT, desired, edited
+from tests.unit.dpu_app.samples import TEXT, desired, edited, plan
 
 OTHER = edited(("weight_percent: 90", "weight_percent: 80"), ("weight_percent: 10", "weight_percent: 20"))
 
@@ -206,11 +206,24 @@ def test_restarted_agent_finds_everything_in_place_and_changes_nothing(bench: Be
     assert again.status.in_sync
 
 
+def test_agent_that_died_before_it_wrote_the_plan_down_changes_nothing(bench: Bench, tmp_path: Path) -> None:
+    bench.submit(1)
+    bench.steps()
+    bench.submit(2, OTHER)
+    bench.steps()
+    store = Store(tmp_path / "other")
+    store.set_good(plan())
+    again = Reconciler(store, [bench.a, bench.b], seen := Seen())
+    again.submit(Accepted(2, desired(OTHER), "/etc/dpu", lambda problem: problem))
+    again.step(0.0)
+    assert (seen.applies, again.status.epoch, bench.epochs()) == ([], 2, (2, 2))
+
+
 def test_lost_state_goes_above_the_epoch_of_the_targets(bench: Bench, tmp_path: Path) -> None:
     bench.submit(1)
     bench.steps()
     empty = Reconciler(Store(tmp_path / "other"), [bench.a, bench.b], Seen())
-    empty.submit(Accepted(1, desired(), "/etc/dpu", lambda problem: problem))
+    empty.submit(Accepted(1, desired(OTHER), "/etc/dpu", lambda problem: problem))
     empty.step(0.0)
     assert (empty.status.epoch, bench.epochs()) == (2, (2, 2))
 

@@ -94,7 +94,7 @@ def engine() -> Iterator[OpenAIEngine]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    made = OpenAIEngine(OpenAIOptions(url=url, models=(), slots=4, api_key="k", read_timeout_s=2))
+    made = OpenAIEngine(OpenAIOptions(url=url, models={}, slots=4, api_key="k", read_timeout_s=2))
     yield made
     made.close()
     server.shutdown()
@@ -102,7 +102,9 @@ def engine() -> Iterator[OpenAIEngine]:
 
 
 def ask(play: str, **more: Any) -> ScriptedJob:
-    return ScriptedJob({"messages": [{"role": "user", "content": play}], "model": "x", "stream": True}, **more)
+    return ScriptedJob(
+        {"messages": [{"role": "user", "content": play}], "model": "x", "stream": True}, **({"model": "llama-3"} | more)
+    )
 
 
 def run(engine: OpenAIEngine, job: ScriptedJob) -> Outcome:
@@ -124,7 +126,7 @@ def test_stream_is_forwarded_with_usage(engine: OpenAIEngine) -> None:
     assert job.text == "Hello" and [count for count, _, _ in job.fragments] == [0, 1, 1, 0]
     assert (job.ending[1]["prompt_tokens"], job.ending[1]["completion_tokens"]) == (4, 2)
     asked = Server.asked[-1]
-    assert (asked["model"], asked["max_tokens"], asked["authorization"]) == ("chat", 5, "Bearer k")
+    assert (asked["model"], asked["max_tokens"], asked["authorization"]) == ("llama-3", 5, "Bearer k")
 
 
 def test_whole_answer_is_assembled(engine: OpenAIEngine) -> None:
@@ -134,7 +136,7 @@ def test_whole_answer_is_assembled(engine: OpenAIEngine) -> None:
 
 
 def test_embeddings_are_handed_through(engine: OpenAIEngine) -> None:
-    job = ScriptedJob({"input": "x"}, embeddings=True)
+    job = ScriptedJob({"input": "x"}, embeddings=True, model="llama-3")
     assert run(engine, job) is Outcome.ANSWERED
     assert job.ending[1]["choices"] == [{"index": 0, "embedding": [0.5]}]
     assert job.ending[1]["prompt_tokens"] == 3
@@ -177,8 +179,14 @@ def test_silence_longer_than_the_read_timeout_fails(engine: OpenAIEngine) -> Non
     assert job.ending[1]["reason"] == Reason.WORKER_TIMEOUT
 
 
+def test_name_that_is_not_announced_is_refused(engine: OpenAIEngine) -> None:
+    job = ask("answer", model="other")
+    run(engine, job)
+    assert (job.ending[1]["reason"], job.ending[1]["retry"]) == (Reason.WORKER_REFUSED, True)
+
+
 def test_unreachable_server_is_reported_at_start() -> None:
     import httpx2
 
     with pytest.raises(httpx2.ConnectError):
-        OpenAIEngine(OpenAIOptions(url="http://127.0.0.1:9/v1", models=(), slots=1))
+        OpenAIEngine(OpenAIOptions(url="http://127.0.0.1:9/v1", models={}, slots=1))

@@ -29,7 +29,13 @@ def test_llama_takes_a_file_by_name(key_file: str, tmp_path: Path) -> None:
     file = tmp_path / "m.Q8_0.gguf"
     file.touch()
     options = parse([*BASE, "--engine", "llama", "--key-file", key_file, "--model", f"chat={file}"])
-    assert options.models == {"chat": file}
+    assert options.models == {"chat": str(file)}
+
+
+def test_openai_may_have_another_name_for_a_model(key_file: str) -> None:
+    base = [*BASE, "--engine", "openai", "--openai-url", "http://x/v1", "--key-file", key_file]
+    options = parse([*base, "--model", "chat=meta/llama-3", "--model", "same"])
+    assert options.models == {"chat": "meta/llama-3", "same": "same"}
 
 
 @pytest.mark.parametrize(
