@@ -15,6 +15,7 @@ mod fast_path;
 mod h1;
 mod h2;
 mod histogram;
+pub mod host;
 mod journal;
 pub mod metrics;
 mod programmed;

@@ -1,6 +1,7 @@
 //! The Python edge: `dpu_fastpath.FastPath` for the DPU, `dpu_fastpath.HostWorker` for the GPU host.
 
 mod fast_path;
+mod host_worker;
 
 use pyo3::prelude::*;
 
@@ -8,5 +9,5 @@ use pyo3::prelude::*;
 #[pymodule]
 fn dpu_fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fast_path::PyFastPath>()?;
-    Ok(())
+    host_worker::register(module)
 }

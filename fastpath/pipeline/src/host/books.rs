@@ -58,7 +58,11 @@ impl Books {
 
     /// The oldest waiting request if a slot is free. The caller puts it into `running`, or answers it.
     pub fn next(&mut self) -> Option<Waiting> {
-        if self.running.len() >= self.slots { None } else { self.queue.pop_front() }
+        if self.running.len() >= self.slots {
+            None
+        } else {
+            self.queue.pop_front()
+        }
     }
 
     /// Takes a request out of the queue. False: it is not there.

@@ -74,7 +74,11 @@ impl<T: Transport> Driver<T> {
                 let due = [self.work.next_timer(now), self.drain_until].into_iter().flatten().min();
                 let timer = due.map(|due| Duration::from_nanos(due.since(now)));
                 // A transport without a descriptor is polled.
-                self.wait(if self.watched { timer } else { Some(timer.map_or(NAP, |timer| timer.min(NAP))) })?;
+                self.wait(if self.watched {
+                    timer
+                } else {
+                    Some(timer.map_or(NAP, |timer| timer.min(NAP)))
+                })?;
             } else {
                 idle_rounds += 1;
                 if idle_rounds > IDLE_ROUNDS_MAX {

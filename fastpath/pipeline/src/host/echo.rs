@@ -123,7 +123,11 @@ impl Echo {
     }
 
     fn finish(&self) -> &'static str {
-        if self.limit < self.part.tokens() { "length" } else { "stop" }
+        if self.limit < self.part.tokens() {
+            "length"
+        } else {
+            "stop"
+        }
     }
 
     fn summary(&self, now: MonoNs) -> Summary {

@@ -64,7 +64,9 @@ impl Part {
                 "prefill_ms" => part.prefill_ms = number.into(),
                 "fail_after" => part.fail_after = Some(number),
                 "hang_after" => part.hang_after = Some(number),
-                _ => return Err("!echo knows tokens, delay_ms, prefill_ms, fail_after, hang_after".to_owned()),
+                _ => {
+                    return Err("!echo knows tokens, delay_ms, prefill_ms, fail_after, hang_after".to_owned())
+                }
             }
         }
         Ok(part)

@@ -66,7 +66,8 @@ impl HostRuntime {
         };
         let thread = std::thread::Builder::new().name("dpu-host".to_owned()).spawn(body);
         let thread = thread.map_err(|error| format!("no thread: {error}"))?;
-        let listening = told.recv().unwrap_or_else(|_| Err("the worker's thread ended at once".to_owned()))?;
+        let listening =
+            told.recv().unwrap_or_else(|_| Err("the worker's thread ended at once".to_owned()))?;
         Ok(Self { shared, listening, thread: Mutex::new(Some(thread)) })
     }
 

@@ -89,18 +89,37 @@ impl Report {
             scalar("queued", "gauge", "Requests waiting for a slot", self.queued as u64),
             scalar("fastpaths", "gauge", "Fast paths connected", self.peers.len() as u64),
             scalar("tokens", "counter", "Completion tokens sent", self.totals.tokens),
-            scalar("tokens_wasted", "counter", "Tokens generated for cancelled requests, not sent", self.totals.wasted),
+            scalar(
+                "tokens_wasted",
+                "counter",
+                "Tokens generated for cancelled requests, not sent",
+                self.totals.wasted,
+            ),
             family("frames", "counter", "Worker frames", &["way", "kind"], &self.frames()),
             family("frame_bytes", "counter", "Bytes of worker frames", &["way"], &self.bytes()),
-            family("session_events", "counter", "What sessions and transport counted", &["what"], &self.events()),
-            scalar("bytes_in_flight", "gauge", "Bytes handed to the transport", self.transport.bytes_in_flight),
+            family(
+                "session_events",
+                "counter",
+                "What sessions and transport counted",
+                &["what"],
+                &self.events(),
+            ),
+            scalar(
+                "bytes_in_flight",
+                "gauge",
+                "Bytes handed to the transport",
+                self.transport.bytes_in_flight,
+            ),
         ])
     }
 
     fn frames(&self) -> Vec<(Vec<&'static str>, u64)> {
         let ways = [("in", &self.session.frames_in), ("out", &self.session.frames_out)];
         let each = ways.into_iter().flat_map(|(way, counts)| {
-            counts.iter().enumerate().map(move |(kind, count)| (vec![way, SessionCounters::kind_name(kind)], *count))
+            counts
+                .iter()
+                .enumerate()
+                .map(move |(kind, count)| (vec![way, SessionCounters::kind_name(kind)], *count))
         });
         each.filter(|(_, count)| *count > 0).collect()
     }

@@ -115,7 +115,13 @@ impl<T: Transport> Work<T> {
 
     fn on_request(&mut self, stream: StreamKey, request: OwnedRequest, now: MonoNs) {
         if !self.books.admit(Waiting { stream, request, since: now }) {
-            self.fail(stream, Reason::WorkersBusy, "every slot and the queue are taken", true, Ended::Refused);
+            self.fail(
+                stream,
+                Reason::WorkersBusy,
+                "every slot and the queue are taken",
+                true,
+                Ended::Refused,
+            );
         }
     }
 
@@ -179,11 +185,18 @@ impl<T: Transport> Work<T> {
                 Command::Tokens { count, choices, finish, .. } => {
                     match self.server.tokens(stream, count, &choices, finish) {
                         Err(StreamGone::Full) => {
-                            return self.put_back(stream, Command::Tokens { job: state, count, choices, finish })
+                            return self
+                                .put_back(stream, Command::Tokens { job: state, count, choices, finish })
                         }
                         Err(StreamGone::TooLarge) => {
                             state.cancel();
-                            self.fail(stream, Reason::AnswerTooLarge, "a fragment is too large", false, Ended::Failed);
+                            self.fail(
+                                stream,
+                                Reason::AnswerTooLarge,
+                                "a fragment is too large",
+                                false,
+                                Ended::Failed,
+                            );
                         }
                         Err(StreamGone::Cancelled | StreamGone::PeerLost) => state.cancel(),
                         Ok(()) => self.totals.tokens += u64::from(count),
