@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -95,7 +96,7 @@ def build_engine(options: Options) -> Engine | None:
 
         return LlamaEngine(
             LlamaOptions(
-                models=options.models,
+                models={name: Path(file) for name, file in options.models.items()},
                 slots=options.slots,
                 context_tokens=options.context_tokens,
                 threads=options.threads,
@@ -105,14 +106,14 @@ def build_engine(options: Options) -> Engine | None:
         from host_agent.worker.engines.openai import OpenAIEngine, OpenAIOptions
 
         key = os.environ.get("OPENAI_API_KEY")
-        names = tuple(options.models)
-        return OpenAIEngine(OpenAIOptions(url=options.openai_url, models=names, slots=options.slots, api_key=key))
+        url, models, slots = options.openai_url, options.models, options.slots
+        return OpenAIEngine(OpenAIOptions(url=url, models=models, slots=slots, api_key=key))
     return None
 
 
 def echo_models(options: Options) -> list[Model]:
-    """echo answers for whatever name it is told to announce."""
-    names = list(options.models) or ["echo"]
+    """echo answers for whatever name it is told to announce, or for every name: "*" says so to fast paths."""
+    names = list(options.models) or ["*"]
     return [Model(name=name, context_tokens=ECHO_CONTEXT_TOKENS) for name in names]
 
 

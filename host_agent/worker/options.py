@@ -41,8 +41,8 @@ class Options:
     http: tuple[str, int]
     slots: int
     transport: str
-    models: dict[str, Path]
-    """Name -> file; for engines without files the paths are empty."""
+    models: dict[str, str]
+    """Name in requests -> llama: file, openai: the server's name for it, echo: empty."""
     openai_url: str
     context_tokens: int
     threads: int
@@ -82,16 +82,14 @@ def build(given: argparse.Namespace) -> Options:
     )
 
 
-def models_of(engine: str, given: list[str]) -> dict[str, Path]:
-    """llama needs files, the others names alone."""
-    if engine == "llama":
-        named = dict(model_file.parse(item) for item in given if "=" in item)
-        aliases = [item for item in given if "=" not in item]
-        if not named or aliases:
-            default = model_file.find_default()
-            named |= dict.fromkeys(aliases or [model_file.DEFAULT_NAME], default)
-        return named
-    return {item.partition("=")[0]: Path() for item in given}
+def models_of(engine: str, given: list[str]) -> dict[str, str]:
+    """llama needs files and has a default one; openai may have another name for a model."""
+    pairs = {name: value for name, _, value in (item.partition("=") for item in given)}
+    if engine != "llama":
+        return {name: value or name for name, value in pairs.items()} if engine == "openai" else pairs
+    files = {name: str(model_file.existing(name, value)) for name, value in pairs.items() if value}
+    unfiled = [name for name in pairs if name not in files] or ([] if files else [model_file.DEFAULT_NAME])
+    return files | dict.fromkeys(unfiled, str(model_file.find_default())) if unfiled else files
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -129,9 +127,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--model",
         action="append",
         default=[],
-        metavar="NAME[=PATH]",
-        help="a model and the name that requests have for it; llama: PATH of the gguf, without it the wheel's model; "
-        "openai and echo: names to announce. May be given again",
+        metavar="NAME[=MODEL]",
+        help="a model by the name that requests have for it; llama: MODEL is the gguf file, without it the wheel's; "
+        "openai: the server's name for it, without any --model all of the server's; echo: NAME, without it every "
+        "name is answered. May be given again",
     )
     add("--openai-url", default="", metavar="URL", help="base URL of the server, with /v1")
     add("--context-tokens", type=positive, default=2048, help="llama: prompt and completion per slot (%(default)s)")

@@ -26,8 +26,8 @@ class OpenAIOptions:
 
     url: str
     """Base URL with the version, e.g. http://127.0.0.1:8000/v1."""
-    models: tuple[str, ...]
-    """Names announced to fast paths; empty: what GET /models says at start."""
+    models: dict[str, str]
+    """Name in REQUEST frames -> the server's name; empty: what GET /models says at start."""
     slots: int
     """Connections at most."""
     api_key: str | None = None
@@ -47,7 +47,7 @@ class OpenAIEngine:
         self.thread.start()
         self.client = client_of(options)
         try:
-            self.names = options.models or tuple(self.wait(self.ask_names()))
+            self.names = options.models or {name: name for name in self.wait(self.ask_names())}
         except BaseException:
             self.close()
             raise
@@ -66,6 +66,12 @@ class OpenAIEngine:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    def upstream(self, job: Job) -> str:
+        """The server's name of the job's model. Raises EngineError."""
+        if (name := self.names.get(job.model)) is None:
+            raise EngineError(Reason.WORKER_REFUSED, f"model {job.model!r} is not served here", retry=True)
+        return name
 
     def wait(self, work: Any) -> Any:
         """Runs a coroutine on the engine's loop."""
@@ -94,7 +100,7 @@ class OpenAIEngine:
 
     async def stream(self, job: Job, sink: Sink) -> None:
         """Server-sent events, one chunk an event, to `data: [DONE]`."""
-        body = engine_body(job, model=job.model)
+        body = engine_body(job, model=self.upstream(job))
         path = "completions" if job.completions else "chat/completions"
         async with self.client.stream("POST", path, json=body) as answer:
             if answer.status_code != httpx2.codes.OK:
@@ -108,7 +114,7 @@ class OpenAIEngine:
 
     async def embed(self, job: Job, sink: Sink) -> None:
         """One question, one answer."""
-        answer = await self.client.post("embeddings", json={**json.loads(job.body), "model": job.model})
+        answer = await self.client.post("embeddings", json={**json.loads(job.body), "model": self.upstream(job)})
         if answer.status_code != httpx2.codes.OK:
             raise refused_by_engine(answer.status_code, "over HTTP")
         whole = answer.json()
