@@ -200,6 +200,7 @@ impl Lane {
 
     fn operation(&self, peer: PeerId, buffer: Vec<u8>) -> Box<Operation> {
         let mailbox = Rc::as_ptr(&self.mailbox);
+        self.mailbox.completed.set(0);
         match self.spare.borrow_mut().take() {
             Some(mut spare) => {
                 *spare = Operation { mailbox, peer, buffer, request: ptr::null_mut() };
@@ -211,10 +212,13 @@ impl Lane {
 
     /// Books a started operation, or takes the buffer of a completed one back.
     fn started(&self, raw: *mut Operation, returned: *mut c_void) -> (Outcome, Option<Vec<u8>>) {
+        // A rendezvous that fails at once calls back before it returns, and still returns a request.
+        if self.mailbox.completed.replace(0) == raw as usize {
+            return (Outcome::Pending, None);
+        }
         let outcome = outcome(returned);
         if matches!(outcome, Outcome::Pending) {
-            // SAFETY: made by Box::into_raw; UCX only carries the pointer, and calls back no sooner than the next
-            // progress.
+            // SAFETY: made by Box::into_raw, not completed; UCX only carries the pointer until it is.
             unsafe { (*raw).request = returned };
             self.mailbox.operations.borrow_mut().insert(raw);
             return (outcome, None);
@@ -251,10 +255,11 @@ impl Lane {
         let flags = if force && endpoint.watched { UCP_EP_CLOSE_FLAG_FORCE } else { 0 };
         let callback = sys::ucp_request_param_t__bindgen_ty_1 { send: Some(on_closed) };
         let param = Self::request_params(callback, endpoint.tag.cast::<c_void>(), flags);
+        self.mailbox.completed.set(0);
         // SAFETY: the endpoint is open and not used after this; its tag lives until `forget`.
         let returned = unsafe { sys::ucp_ep_close_nbx(endpoint.handle, &param) };
         let pending = matches!(outcome(returned), Outcome::Pending);
-        if pending {
+        if pending && self.mailbox.completed.replace(0) != endpoint.tag as usize {
             self.mailbox.closes.borrow_mut().insert(returned);
         }
         pending

@@ -36,6 +36,12 @@ pub fn prepare() {
     });
 }
 
+/// Whether other processes of the same user may look into this one through /proc (`PR_GET_DUMPABLE`).
+pub fn is_dumpable() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 }
+}
+
 fn set_global(name: &CStr, value: &CStr) {
     // SAFETY: both strings live through the call, which copies them. A refusal leaves the default: only words.
     let _ = unsafe { sys::ucs_global_opts_set_value(name.as_ptr(), value.as_ptr()) };

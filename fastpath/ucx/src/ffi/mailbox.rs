@@ -56,6 +56,8 @@ pub(super) struct Mailbox {
     pub sole: Cell<Option<PeerId>>,
     /// Operations that UCX holds a pointer to.
     pub operations: RefCell<HashSet<*mut Operation>>,
+    /// The operation (or tag of a close) that was completed last: it tells a starter that UCX called back before it returned.
+    pub completed: Cell<usize>,
     /// Requests of closes that are not complete.
     pub closes: RefCell<HashSet<*mut c_void>>,
 }
@@ -120,7 +122,9 @@ unsafe fn take(operation: *mut c_void, request: *mut c_void) -> Box<Operation> {
     let operation = unsafe { Box::from_raw(operation) };
     // SAFETY: the mailbox outlives the worker whose callback this is.
     let mailbox = unsafe { &*operation.mailbox };
-    mailbox.operations.borrow_mut().remove(&(std::ptr::from_ref(&*operation).cast_mut()));
+    let address = std::ptr::from_ref(&*operation).cast_mut();
+    mailbox.operations.borrow_mut().remove(&address);
+    mailbox.completed.set(address as usize);
     operation
 }
 
@@ -158,6 +162,7 @@ pub(super) unsafe extern "C" fn on_closed(
     // SAFETY: the mailbox outlives the worker.
     let mailbox = unsafe { &*tag.mailbox };
     mailbox.closes.borrow_mut().remove(&request);
+    mailbox.completed.set(user as usize);
     mailbox.put(Mail::Closed { peer: tag.peer });
 }
 

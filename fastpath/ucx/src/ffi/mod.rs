@@ -35,7 +35,7 @@ pub use context::Context;
 pub use endpoint::Endpoint;
 pub use epoll::Epoll;
 pub use lane::{Lane, Sent};
-pub use library::{version, ENVIRONMENT};
+pub use library::{is_dumpable, version, ENVIRONMENT};
 pub use listener::{ConnectionRequest, Listener};
 pub use mailbox::{Mail, RendezvousHandle};
 pub use status::Status;

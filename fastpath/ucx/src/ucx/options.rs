@@ -1,5 +1,6 @@
 //! UCX options for each kind of transport.
 
+use crate::ffi::is_dumpable;
 use crate::transport::TransportKind;
 use std::net::SocketAddr;
 
@@ -32,10 +33,10 @@ pub fn of(kind: TransportKind, reach: Reach) -> Vec<(&'static str, &'static str)
             // rendezvous UCX does not open lanes over tcp beside it. Large frames go in eager fragments.
             ("TLS", "posix,tcp"),
             ("MAX_RNDV_RAILS", "0"),
-            // A process that dropped privileges or its core dumps is not dumpable: nobody may open its /proc/PID/fd.
-            ("USE_PROC_LINK", "n"),
-            // A lane has one peer, which can fill its FIFO and no more: 64 slots, so 128 buffers instead of 512.
-            ("RX_BUFS_GROW", "128"),
+            // Through /proc/PID/fd a segment has no name, and goes with the process. Nobody may look there where the
+            // process dropped privileges without an exec, or forbade dumps: then it gets a name in /dev/shm, which a
+            // SIGKILL leaves behind.
+            ("USE_PROC_LINK", if is_dumpable() { "y" } else { "n" }),
         ];
     }
     match kind {

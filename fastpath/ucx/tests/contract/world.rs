@@ -121,14 +121,6 @@ impl<F: Factory> World<F> {
         }
     }
 
-    /// Steps for so long, whatever happens.
-    pub fn pass(&mut self, time: Duration) {
-        let start = Instant::now();
-        while start.elapsed() < time {
-            self.step();
-        }
-    }
-
     /// Sends a request and waits until the worker has it.
     #[track_caller]
     pub fn request(&mut self, number: u8) -> StreamKey {
