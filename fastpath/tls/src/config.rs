@@ -43,8 +43,8 @@ impl std::error::Error for TlsProblem {}
 pub const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 
 /// Tickets after each full or resumed handshake. One: it is renewed with each connection, so a client with one
-/// connection at a time never runs out, and each further one costs every handshake another 5 microseconds
-/// (measured by `examples/handshake_cost.rs`), whether it is used or not.
+/// connection at a time never runs out, and each one costs every handshake 3 to 5 of its 88 microseconds
+/// (`examples/handshake_cost.rs`), whether it is used or not.
 const TICKETS_SENT: usize = 1;
 
 /// The keys that session tickets are sealed with. Keep one per listener over reloads, or every reload costs the

