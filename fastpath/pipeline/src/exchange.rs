@@ -1,65 +1,28 @@
-//! One request from its whole body to its last event, whichever HTTP version carries it.
+//! The second half of a request, from the worker's first frame to the last event, whichever HTTP version carries it.
 //!
-//! `begin` runs policy and gives the request to a worker; `Exchange::step` turns the worker's frames into bytes of
+//! `Exchange::step` turns the worker's frames into bytes of
 //! the answer. An exchange that is dropped before its end was a client that went away: the worker is told to stop,
 //! and the record ends when it has confirmed.
 
+use crate::answer::{extra_fields, refusal_answer, Answer};
 use crate::clock;
 use crate::core::Core;
+use crate::placement::Placement;
 use crate::programmed::{Outstanding, Programmed};
-use crate::record::{Protocol, Record};
+use crate::record::Record;
 use crate::slot::{Slot, Told};
 use dpu_http::respond::Extra;
 use dpu_http::{answer, sse, Kind, Usage};
-use dpu_policy::{Decision, RateView};
-use dpu_types::gen::worker_frame as frame;
-use dpu_types::{Dispatch, Endpoint, MonoNs, Reason, Refusal, RequestHead, RequestId};
+use dpu_policy::Decision;
+use dpu_types::{Endpoint, MonoNs, Reason, Refusal, RequestId};
 use dpu_ucx::{Event, Summary};
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 /// Bytes of events rendered in one step before they are written: keeps one fast stream from growing its buffer
 /// while the client reads.
 const STEP_BYTES_MAX: usize = 64 * 1024;
-
-/// A whole answer, ready to be framed.
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// JSON.
-    pub body: Vec<u8>,
-    /// Fields beside the standing ones.
-    pub extra: Extra,
-}
-
-/// What policy made of a request.
-pub enum Begun {
-    /// Answered already: refused, or nothing a worker is needed for.
-    Answered(Box<Answered>),
-    /// A worker has it.
-    Running(Box<Exchange>),
-}
-
-/// An answer, and the record that ends when it is written.
-pub struct Answered {
-    /// To write.
-    pub answer: Answer,
-    /// To tell when it is written.
-    pub ending: Ending,
-}
-
-impl Begun {
-    /// With the `allow` field of a 405.
-    #[must_use]
-    pub fn allowing(mut self, methods: Option<&'static str>) -> Self {
-        if let (Self::Answered(answered), Some(methods)) = (&mut self, methods) {
-            answered.answer.extra.allow(methods);
-        }
-        self
-    }
-}
 
 /// What `Exchange::step` brought.
 pub enum Step {
@@ -71,37 +34,6 @@ pub enum Step {
     LastEvents,
 }
 
-/// A record whose answer is made and not yet written.
-pub struct Ending {
-    core: Rc<Core>,
-    record: Option<Record>,
-    reason: Reason,
-}
-
-impl Ending {
-    /// The answer was handed to TLS.
-    pub fn written(mut self) {
-        self.close(self.reason);
-    }
-
-    fn close(&mut self, reason: Reason) {
-        if let Some(mut record) = self.record.take() {
-            if reason == Reason::ClientGone {
-                record.status = reason.info().status;
-            }
-            self.core.end(&record, reason);
-        }
-    }
-}
-
-impl Drop for Ending {
-    /// A refusal that could not be written stays a refusal; an answer that could not be written was not answered.
-    fn drop(&mut self) {
-        let reason = if self.reason == Reason::None { self.core.gone_reason() } else { self.reason };
-        self.close(reason);
-    }
-}
-
 /// A request that a worker has.
 pub struct Exchange {
     core: Rc<Core>,
@@ -110,7 +42,7 @@ pub struct Exchange {
     /// Taken when the record ends or is abandoned.
     open: Option<Open>,
     kind: Kind,
-    model_asked: String,
+    model_asked: Arc<str>,
     created_s: u64,
     deadline: MonoNs,
     stream: Option<sse::Stream>,
@@ -121,217 +53,46 @@ pub struct Exchange {
     ended: Option<Reason>,
 }
 
-struct Open {
-    record: Record,
-    decision: Decision,
-    outstanding: Outstanding,
-    worker: usize,
-}
-
-/// Runs policy over a request whose head is accepted and whose body is whole.
-pub fn begin(
-    core: &Rc<Core>,
-    mut record: Record,
-    head: &RequestHead,
-    body: &[u8],
-    limits: &crate::Limits,
-) -> Begun {
-    let Some(plan) = core.programmed.borrow().clone() else {
-        return refuse(core, record, &Reason::NotProgrammed.into(), None);
-    };
-    record.epoch = plan.epoch;
-    if *core.draining.borrow() {
-        return refuse(core, record, &Reason::Draining.into(), None);
-    }
-    let tenant = match plan.policy.authenticate(head.authorization.as_deref()) {
-        Ok(tenant) => tenant,
-        Err(refusal) => return refuse(core, record, &refusal, None),
-    };
-    record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
-    if !head.endpoint.takes_body() {
-        let rate = plan.policy.rate(tenant, record.started);
-        return list_models(core, record, &plan, tenant, head, rate);
-    }
-    match plan.policy.decide(tenant, head, body, limits.json, record.started) {
-        Err(refused) => {
-            record.model = refused.model;
-            refuse(core, record, &refused.refusal, refused.rate)
-        }
-        Ok(decision) => dispatch(core, record, plan, decision, head.endpoint, limits.request_timeout_ms),
-    }
-}
-
-/// An answer that says no.
-pub fn refuse(core: &Rc<Core>, mut record: Record, refusal: &Refusal, rate: Option<RateView>) -> Begun {
-    let answer = refusal_answer(refusal, record.request_id, rate);
-    record.status = answer.status;
-    answered(core, answer, record, refusal.reason)
-}
-
-fn answered(core: &Rc<Core>, answer: Answer, record: Record, reason: Reason) -> Begun {
-    let ending = Ending { core: Rc::clone(core), record: Some(record), reason };
-    Begun::Answered(Box::new(Answered { answer, ending }))
-}
-
-/// The answer of a refusal: OpenAI's shape, `x-request-id`, `retry-after` where a retry may help.
-#[must_use]
-pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<RateView>) -> Answer {
-    let info = refusal.reason.info();
-    let mut body = Vec::with_capacity(256);
-    answer::error_body(&mut body, refusal);
-    let mut extra = extra_fields(id, rate);
-    let waits = matches!(info.status, 429 | 503).then_some(1000);
-    if let Some(ms) = refusal.retry_after_ms.or(waits) {
-        extra.retry_after_ms(ms);
-    }
-    let status = if info.status == 0 { 500 } else { info.status };
-    Answer { status, body, extra }
-}
-
-fn extra_fields(id: RequestId, rate: Option<RateView>) -> Extra {
-    let mut extra = Extra::new();
-    extra.request_id(&id);
-    if let Some(rate) = rate {
-        extra.rate_requests(rate.limit, rate.remaining, rate.reset_ms);
-    }
-    extra
-}
-
-fn list_models(
-    core: &Rc<Core>,
-    mut record: Record,
-    plan: &Programmed,
-    tenant: dpu_policy::TenantIndex,
-    head: &RequestHead,
-    rate: Option<RateView>,
-) -> Begun {
-    let created_s = record.started_unix_ms / 1000;
-    let mut body = Vec::with_capacity(256);
-    if head.endpoint == Endpoint::Model {
-        let Some(name) = plan.policy.models(tenant).find(|name| ***name == *head.path_id) else {
-            let refusal = Refusal::from(Reason::ModelNotFound).at("model");
-            return refuse(core, record, &refusal, rate);
-        };
-        answer::model(&mut body, name, created_s);
-    } else {
-        answer::models_list(&mut body, plan.policy.models(tenant).map(|name| &**name), created_s);
-    }
-    record.status = 200;
-    let answer = Answer { status: 200, body, extra: extra_fields(record.request_id, rate) };
-    answered(core, answer, record, Reason::None)
-}
-
-/// Chooses a worker and gives it the request.
-fn dispatch(
-    core: &Rc<Core>,
-    mut record: Record,
-    plan: Arc<Programmed>,
-    decision: Decision,
-    endpoint: Endpoint,
-    timeout_ms: u32,
-) -> Begun {
-    record.note_decision(&decision);
-    let deadline = record.started.plus_ms(u64::from(timeout_ms));
-    let slot = Rc::new(Slot::default());
-    let rate = decision.rate;
-    let given = give(core, &plan, &mut record, &decision, endpoint, &slot, deadline, None);
-    let (worker, outstanding) = match given {
-        Ok(given) => given,
-        Err(reason) => return refuse(core, record, &reason.into(), rate),
-    };
-    let kind = if endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
-    let created_s = record.started_unix_ms / 1000;
-    let model_asked = decision.model_asked.to_string();
-    let stream = decision
-        .stream
-        .then(|| sse::Stream::new(kind, &record.request_id, created_s, &model_asked, decision.include_usage));
-    Begun::Running(Box::new(Exchange {
-        core: Rc::clone(core),
-        plan,
-        slot,
-        kind,
-        model_asked,
-        created_s,
-        deadline,
-        stream,
-        extra: extra_fields(record.request_id, rate),
-        finish_seen: false,
-        events_sent: false,
-        ended: None,
-        open: Some(Open { record, decision, outstanding, worker }),
-    }))
-}
-
-/// Gives a request to the best worker but `not`. Every worker that cannot take it is passed over.
-#[allow(clippy::too_many_arguments)] // the whole of a decision; a struct would live for this one call
-fn give(
-    core: &Core,
-    plan: &Programmed,
-    record: &mut Record,
-    decision: &Decision,
-    endpoint: Endpoint,
-    slot: &Rc<Slot>,
-    deadline: MonoNs,
-    not: Option<usize>,
-) -> Result<(usize, Outstanding), Reason> {
-    let now = clock::now();
-    let mut failed = Vec::new();
-    let mut last = Reason::NoWorker;
-    loop {
-        let peers = core.peers.borrow();
-        let load = |index: usize| {
-            let usable = Some(index) != not && !failed.contains(&index);
-            peers.get(index).filter(|peer| usable && peer.ready && peer.serves(&decision.engine_model))?;
-            Some(u64::from(plan.workers.get(index)?.outstanding.load(Ordering::Relaxed)))
-        };
-        let Some(index) = plan.policy.choose_worker(decision, load) else { return Err(last) };
-        let transport = peers.get(index).map(|peer| Arc::clone(&peer.transport));
-        drop(peers);
-        let dispatch = dispatch_frame(record, decision, endpoint, index, deadline, now);
-        match core.submit(&dispatch, slot, deadline, now) {
-            Ok(()) => {
-                record.worker = Some(Arc::clone(&plan.workers[index].name));
-                record.transport = transport;
-                return Ok((index, Outstanding::take(&plan.workers[index])));
-            }
-            Err(reason) => {
-                last = reason;
-                failed.push(index);
-            }
-        }
-    }
-}
-
-fn dispatch_frame(
-    record: &Record,
-    decision: &Decision,
-    endpoint: Endpoint,
-    worker: usize,
-    deadline: MonoNs,
-    now: MonoNs,
-) -> Dispatch {
-    let flag = |on: bool, flag: u16| if on { flag } else { 0 };
-    let flags = flag(decision.stream, frame::FLAG_REQUEST_STREAM)
-        | flag(endpoint == Endpoint::Embeddings, frame::FLAG_REQUEST_EMBEDDINGS)
-        | flag(endpoint == Endpoint::Completions, frame::FLAG_REQUEST_COMPLETIONS);
-    Dispatch {
-        request_id: record.request_id,
-        worker,
-        arm: decision.arm.to_string(),
-        model: decision.engine_model.to_string(),
-        epoch: record.epoch,
-        deadline_ms: u32::try_from(deadline.since(now) / 1_000_000).unwrap_or(u32::MAX),
-        priority: decision.priority,
-        token_budget: decision.token_budget,
-        tenant_hash: decision.tenant_hash,
-        receipt_sha256: decision.receipt_sha256,
-        receipt_edits: u32::try_from(decision.edits.len()).unwrap_or(u32::MAX),
-        flags,
-        body: decision.body.clone(),
-    }
+/// What lasts until the record ends.
+pub struct Open {
+    /// The record.
+    pub record: Record,
+    /// The decision, with the tenant's permit.
+    pub decision: Decision,
+    /// The place at the worker.
+    pub outstanding: Outstanding,
+    /// Which worker.
+    pub worker: usize,
+    /// What was asked for.
+    pub endpoint: Endpoint,
 }
 
 impl Exchange {
+    /// A request that was just given to a worker.
+    #[must_use]
+    pub fn new(core: Rc<Core>, plan: Arc<Programmed>, slot: Rc<Slot>, deadline: MonoNs, open: Open) -> Self {
+        let kind = if open.endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
+        let created_s = open.record.started_unix_ms / 1000;
+        let (id, decision) = (&open.record.request_id, &open.decision);
+        let model_asked = Arc::clone(&decision.model_asked);
+        let stream = || sse::Stream::new(kind, id, created_s, &model_asked, decision.include_usage);
+        Self {
+            stream: decision.stream.then(stream),
+            extra: extra_fields(*id, decision.rate),
+            core,
+            plan,
+            slot,
+            kind,
+            model_asked,
+            created_s,
+            deadline,
+            finish_seen: false,
+            events_sent: false,
+            ended: None,
+            open: Some(open),
+        }
+    }
+
     /// Fields beside the standing ones of a stream's head.
     #[must_use]
     pub const fn extra(&self) -> &Extra {
@@ -450,7 +211,7 @@ impl Exchange {
             open.record.first_token = first_token(first, summary);
             open.record.status = 200;
         }
-        if self.open.as_ref().is_some_and(|open| open.record.endpoint == Some(Endpoint::Embeddings)) {
+        if self.open.as_ref().is_some_and(|open| open.endpoint == Endpoint::Embeddings) {
             answer::embeddings(&mut body, &self.model_asked, choices, usage);
         } else {
             answer::completion(&mut body, self.kind, &id, self.created_s, &self.model_asked, choices, usage);
@@ -481,10 +242,14 @@ impl Exchange {
             return Err(Reason::WorkerLost);
         }
         open.record.retried = true;
-        let endpoint = open.record.endpoint.unwrap_or(Endpoint::ChatCompletions);
-        let not = Some(open.worker);
-        let (core, plan, slot) = (&self.core, &self.plan, &self.slot);
-        let given = give(core, plan, &mut open.record, &open.decision, endpoint, slot, self.deadline, not)?;
+        let placement = Placement {
+            plan: &self.plan,
+            decision: &open.decision,
+            endpoint: open.endpoint,
+            slot: &self.slot,
+            deadline: self.deadline,
+        };
+        let given = placement.place(&self.core, &mut open.record, Some(open.worker))?;
         (open.worker, open.outstanding) = given;
         Ok(())
     }
@@ -539,23 +304,4 @@ impl Drop for Exchange {
 fn first_token(started: MonoNs, summary: &Summary) -> Option<MonoNs> {
     let us = summary.queue_us.saturating_add(summary.prefill_us);
     (summary.completion_tokens > 0).then(|| MonoNs(started.0.saturating_add(us.saturating_mul(1000))))
-}
-
-impl Record {
-    fn note_decision(&mut self, decision: &Decision) {
-        self.model = Some(Arc::clone(&decision.model));
-        self.model_asked = Some(decision.model_asked.to_string());
-        self.arm = Some(Arc::clone(&decision.arm));
-        self.bucket = Some(decision.bucket);
-        self.edits.clone_from(&decision.edits);
-        self.receipt_sha256 = Some(decision.receipt_sha256);
-        self.stream = decision.stream;
-    }
-
-    /// A record for a request whose head was accepted now.
-    #[must_use]
-    pub fn accept(core: &Core, endpoint: Option<Endpoint>, protocol: Protocol) -> Self {
-        core.counters.lock().received += 1;
-        Self::begin(core.mint(), endpoint, protocol, clock::now())
-    }
 }

@@ -1,8 +1,10 @@
 //! HTTP/1.x on one connection: head, body, exchange, answer; again while the connection is kept.
 
+use crate::answer::{refusal_answer, Answer};
+use crate::begin::{begin, refuse, Begun};
 use crate::connection::Io;
 use crate::core::Core;
-use crate::exchange::{begin, refusal_answer, refuse, Answer, Begun, Exchange, Step};
+use crate::exchange::{Exchange, Step};
 use crate::programmed::{Limits, Listener};
 use crate::record::{Protocol, Record};
 use bytes::{Buf, Bytes, BytesMut};

@@ -1,8 +1,10 @@
 //! HTTP/2 on one connection through the h2 crate; every stream is a task of the core.
 
+use crate::answer::{refusal_answer, Answer};
+use crate::begin::{begin, refuse, Begun};
 use crate::connection::Io;
 use crate::core::Core;
-use crate::exchange::{begin, refuse, Answer, Begun, Exchange, Step};
+use crate::exchange::{Exchange, Step};
 use crate::programmed::{Limits, Listener};
 use crate::record::{Protocol, Record};
 use bytes::{Bytes, BytesMut};
@@ -119,7 +121,7 @@ async fn stream(
     let begun = match dpu_http::h2::request_head(&parts, &limits.head) {
         Err(refused) => {
             *core.counters.lock().head_refusals.entry(refused.refusal.reason).or_default() += 1;
-            let refusal = crate::exchange::refusal_answer(&refused.refusal, core.mint(), None);
+            let refusal = refusal_answer(&refused.refusal, core.mint(), None);
             let _ = send_answer(&core, &mut answer, &refusal, limits).await;
             return;
         }

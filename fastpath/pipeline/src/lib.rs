@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod begin;
 mod clock;
 mod connection;
 mod core;
@@ -18,6 +20,7 @@ mod histogram;
 pub mod host;
 mod journal;
 pub mod metrics;
+mod placement;
 mod programmed;
 mod rdma;
 mod record;

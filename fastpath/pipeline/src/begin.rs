@@ -1,0 +1,141 @@
+//! The first half of a request: policy over its head and whole body, and the way to a worker.
+
+use crate::answer::{extra_fields, refusal_answer, Answer, Answered, Ending};
+use crate::clock;
+use crate::core::Core;
+use crate::exchange::{Exchange, Open};
+use crate::placement::Placement;
+use crate::programmed::Programmed;
+use crate::record::{Protocol, Record};
+use crate::slot::Slot;
+use dpu_http::answer;
+use dpu_policy::{Decision, RateView, TenantIndex};
+use dpu_types::{Endpoint, Reason, Refusal, RequestHead};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What policy made of a request.
+pub enum Begun {
+    /// Answered already: refused, or nothing a worker is needed for.
+    Answered(Box<Answered>),
+    /// A worker has it.
+    Running(Box<Exchange>),
+}
+impl Begun {
+    /// With the `allow` field of a 405.
+    #[must_use]
+    pub fn allowing(mut self, methods: Option<&'static str>) -> Self {
+        if let (Self::Answered(answered), Some(methods)) = (&mut self, methods) {
+            answered.answer.extra.allow(methods);
+        }
+        self
+    }
+}
+/// Runs policy over a request whose head is accepted and whose body is whole.
+pub fn begin(
+    core: &Rc<Core>,
+    mut record: Record,
+    head: &RequestHead,
+    body: &[u8],
+    limits: &crate::Limits,
+) -> Begun {
+    let Some(plan) = core.programmed.borrow().clone() else {
+        return refuse(core, record, &Reason::NotProgrammed.into(), None);
+    };
+    record.epoch = plan.epoch;
+    if *core.draining.borrow() {
+        return refuse(core, record, &Reason::Draining.into(), None);
+    }
+    let tenant = match plan.policy.authenticate(head.authorization.as_deref()) {
+        Ok(tenant) => tenant,
+        Err(refusal) => return refuse(core, record, &refusal, None),
+    };
+    record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
+    if !head.endpoint.takes_body() {
+        let rate = plan.policy.rate(tenant, record.started);
+        return list_models(core, record, &plan, tenant, head, rate);
+    }
+    match plan.policy.decide(tenant, head, body, limits.json, record.started) {
+        Err(refused) => {
+            record.model = refused.model;
+            refuse(core, record, &refused.refusal, refused.rate)
+        }
+        Ok(decision) => dispatch(core, record, plan, decision, head.endpoint, limits.request_timeout_ms),
+    }
+}
+
+/// An answer that says no.
+pub fn refuse(core: &Rc<Core>, mut record: Record, refusal: &Refusal, rate: Option<RateView>) -> Begun {
+    let answer = refusal_answer(refusal, record.request_id, rate);
+    record.status = answer.status;
+    answered(core, answer, record, refusal.reason)
+}
+
+fn answered(core: &Rc<Core>, answer: Answer, record: Record, reason: Reason) -> Begun {
+    let ending = Ending::new(Rc::clone(core), record, reason);
+    Begun::Answered(Box::new(Answered { answer, ending }))
+}
+fn list_models(
+    core: &Rc<Core>,
+    mut record: Record,
+    plan: &Programmed,
+    tenant: TenantIndex,
+    head: &RequestHead,
+    rate: Option<RateView>,
+) -> Begun {
+    let created_s = record.started_unix_ms / 1000;
+    let mut body = Vec::with_capacity(256);
+    if head.endpoint == Endpoint::Model {
+        let Some(name) = plan.policy.models(tenant).find(|name| ***name == *head.path_id) else {
+            let refusal = Refusal::from(Reason::ModelNotFound).at("model");
+            return refuse(core, record, &refusal, rate);
+        };
+        answer::model(&mut body, name, created_s);
+    } else {
+        answer::models_list(&mut body, plan.policy.models(tenant).map(|name| &**name), created_s);
+    }
+    record.status = 200;
+    let answer = Answer { status: 200, body, extra: extra_fields(record.request_id, rate) };
+    answered(core, answer, record, Reason::None)
+}
+
+/// Chooses a worker and gives it the request.
+fn dispatch(
+    core: &Rc<Core>,
+    mut record: Record,
+    plan: Arc<Programmed>,
+    decision: Decision,
+    endpoint: Endpoint,
+    timeout_ms: u32,
+) -> Begun {
+    record.note_decision(&decision);
+    let deadline = record.started.plus_ms(u64::from(timeout_ms));
+    let slot = Rc::new(Slot::default());
+    let placement = Placement { plan: &plan, decision: &decision, endpoint, slot: &slot, deadline };
+    match placement.place(core, &mut record, None) {
+        Err(reason) => refuse(core, record, &reason.into(), decision.rate),
+        Ok((worker, outstanding)) => {
+            let open = Open { record, decision, outstanding, worker, endpoint };
+            Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open)))
+        }
+    }
+}
+
+impl Record {
+    fn note_decision(&mut self, decision: &Decision) {
+        self.model = Some(Arc::clone(&decision.model));
+        self.model_asked = Some(decision.model_asked.to_string());
+        self.arm = Some(Arc::clone(&decision.arm));
+        self.bucket = Some(decision.bucket);
+        self.edits.clone_from(&decision.edits);
+        self.receipt_sha256 = Some(decision.receipt_sha256);
+        self.stream = decision.stream;
+    }
+
+    /// A record for a request whose head was accepted now.
+    #[must_use]
+    pub fn accept(core: &Core, endpoint: Option<Endpoint>, protocol: Protocol) -> Self {
+        core.counters.lock().received += 1;
+        Self::begin(core.mint(), endpoint, protocol, clock::now())
+    }
+}
