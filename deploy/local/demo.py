@@ -58,8 +58,8 @@ def seen(console: Console, usage: CompletionUsage | None, first_s: float, rest_s
     if usage is None or first_s < 0:
         raise StackError("the stream ended without tokens or usage")
     per_s = usage.completion_tokens / rest_s if rest_s > 0 else 0.0
-    note = f"{usage.completion_tokens} tokens, the first after {first_s * 1000:.0f} ms, then {per_s:.0f}/s (seen by the client)"
-    console.print(f"{note}\n", style="dim")
+    times = f"the first after {first_s * 1000:.0f} ms, then {per_s:.0f} a second"
+    console.print(f"{usage.completion_tokens} tokens, {times}, as the client saw it\n", style="dim")
 
 
 def run(console: Console, stack: Stack, question: str, tokens: int) -> None:
@@ -76,7 +76,8 @@ def run(console: Console, stack: Stack, question: str, tokens: int) -> None:
 
 def main() -> int:
     """Entry point. 0 when the answer came and everything stopped."""
-    console = Console(highlight=False)
+    # A pipe has no width of its own: wide enough for a digest.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     parser = argparse.ArgumentParser(description="One question to a real model through the whole product.")
     parser.add_argument("--question", default=QUESTION, help="(%(default)s)")
     parser.add_argument("--tokens", type=int, default=80, help="longest answer (%(default)s)")

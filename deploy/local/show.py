@@ -49,7 +49,10 @@ def find_record(journal: Path, request_id: str) -> dict[str, Any]:
 
 def show_record(console: Console, record: dict[str, Any]) -> None:
     """Who asked, what was decided, what it cost, what was normalised."""
-    table = rows("The decision record")
+    console.print("The decision record", style="bold")
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
     for label, *names in RECORD_ROWS:
         unit = " ms" if names[0].endswith("_ms") else ""
         table.add_row(label, ", ".join(text_of(record.get(name)) for name in names) + unit)
@@ -60,13 +63,12 @@ def show_record(console: Console, record: dict[str, Any]) -> None:
 
 def show_counters(console: Console, url: str) -> None:
     """The fast path's own counters that are not zero."""
-    table = rows("The fast path's counters")
+    console.print("The fast path's counters", style="bold")
     samples = [sample for sample in counters(url) if sample[1]]
     for name, value in samples[:COUNTER_ROWS_MAX]:
-        table.add_row(name, f"{value:g}")
+        console.print(f"{value:>8g}  {name}", markup=False, soft_wrap=True)
     if len(samples) > COUNTER_ROWS_MAX:
-        table.add_row("...", f"{len(samples) - COUNTER_ROWS_MAX} more at {url}")
-    console.print(table)
+        console.print(f"     ...  {len(samples) - COUNTER_ROWS_MAX} more at {url}", markup=False)
 
 
 def counters(url: str) -> list[tuple[str, float]]:
@@ -80,14 +82,6 @@ def counters(url: str) -> list[tuple[str, float]]:
             if sample.name.endswith("_total"):
                 found.append((sample.name + (f"{{{labels}}}" if labels else ""), sample.value))
     return found
-
-
-def rows(title: str) -> Table:
-    """A table of two columns without a frame."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
 
 
 def text_of(value: Any) -> str:
