@@ -1,4 +1,5 @@
 //! Prints what one decision costs, in nanoseconds, and what its parts cost: `cargo run --release --example decide_cost`.
+//! With `decide` as argument only whole decisions of the first body run, for a profiler.
 
 use dpu_policy::json::{canonical, JsonLimits, Tree};
 use dpu_policy::{bucket_of, LimitState, Policy, BUCKETS};
@@ -7,12 +8,16 @@ use std::hint::black_box;
 use std::time::Instant;
 
 const LIMITS: JsonLimits = JsonLimits { depth_max: 64, body_bytes_max: 1 << 20 };
-const ROUNDS: u32 = 20_000;
-const REPEATS: usize = 15;
+const ROUNDS: u32 = 500;
+const REPEATS: usize = 400;
 
 fn main() {
     let limits = LimitState::new();
     let Ok(policy) = Policy::build(&plan(), &limits) else { return eprintln!("the plan is refused") };
+    if std::env::args().any(|arg| arg == "decide") {
+        let body = chat(1024);
+        return report("decide", || decide(&policy, body.as_bytes(), None));
+    }
     for (name, body) in [("1 KiB chat", chat(1024)), ("16 KiB chat", chat(16 * 1024)), ("turns", turns())] {
         let body = body.as_bytes();
         println!("{name}: {} bytes", body.len());
@@ -28,7 +33,7 @@ fn main() {
     report("authenticate", || policy.authenticate(Some(b"Bearer sk-dev-alpha")));
 }
 
-/// The median over the repeats: other work on the machine must not decide.
+/// Median and least over short repeats: other work on the machine must not decide.
 fn report<T>(name: &str, mut work: impl FnMut() -> T) {
     let mut costs: Vec<u128> = (0..REPEATS)
         .map(|_| {
@@ -101,7 +106,7 @@ fn chat(bytes: usize) -> String {
 /// A conversation of many short turns: more structure a byte.
 fn turns() -> String {
     let turn = r#"{"role":"user","content":"and then?"},{"role":"assistant","content":"Then it went on."}"#;
-    let turns = vec![turn; 10].join(",");
+    let turns = [turn; 10].join(",");
     format!(
         r#"{{"messages":[{turns},{{"role":"user","content":"Why?"}}],"model":"chat","max_tokens":64,"user":"u1"}}"#
     )

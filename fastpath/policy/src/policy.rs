@@ -150,11 +150,10 @@ impl Policy {
         let owner = self.tenant(tenant);
         let (model, model_asked) = self.model_of(owner, &fields)?;
         let with_model = |refusal| (refusal, Some(Arc::clone(&model.name)));
-        let key = fields.conversation_key(head.conversation_id.as_deref());
-        let bucket = steer::bucket_of(&owner.name, key.bytes());
+        let bucket = fields.bucket(&owner.name, head.conversation_id.as_deref());
         let arm = model.arm(bucket).ok_or_else(|| with_model(Reason::Internal.into()))?;
         let alias = model_asked != model.name;
-        let normalised = fields.normalise(arm, alias, key).map_err(with_model)?;
+        let normalised = fields.normalise(arm, alias).map_err(with_model)?;
         Ok((Asked { model, model_asked, arm, bucket }, normalised))
     }
 }

@@ -21,7 +21,6 @@ use crate::decision::Edit;
 use crate::json::{canonical, Object, Tree, Value};
 use crate::steer::Arm;
 use budget::Budget;
-pub(crate) use conversation::Key;
 use dpu_types::{Endpoint, Reason, Refusal};
 use refuse::{missing, unknown, wrong_type};
 use std::borrow::Cow;
@@ -58,21 +57,18 @@ impl<'t> Fields<'t> {
         self.required("model")?.text().ok_or_else(|| wrong_type("model", "a string"))
     }
 
-    /// What tells this conversation from others (see [`crate::bucket_of`]).
-    pub(crate) fn conversation_key<'k>(&self, header: Option<&'k [u8]>) -> Key<'k>
-    where
-        't: 'k,
-    {
-        Key::of(header, self.object.get("user"), self.object.get(self.table.content))
+    /// The bucket of the conversation (see [`crate::bucket_of`]).
+    pub(crate) fn bucket(&self, tenant: &str, header: Option<&[u8]>) -> u16 {
+        conversation::bucket(tenant, header, self.object.get("user"), self.object.get(self.table.content))
     }
 
     /// Applies the table for an arm: the body that its engine gets, and what was changed.
-    pub(crate) fn normalise(&self, arm: &Arm, alias: bool, key: Key<'_>) -> Result<Normalised, Refusal> {
+    pub(crate) fn normalise(&self, arm: &Arm, alias: bool) -> Result<Normalised, Refusal> {
         self.required(self.table.content)?;
         let budget = self.table.generates.then(|| Budget::of(self.object, arm)).transpose()?;
         let stream = stream::of(self.object)?;
         let room = self.bytes + arm.engine_model_json.len() + 32;
-        let mut pass = Pass { arm, alias, key, budget, out: Vec::with_capacity(room), edits: Vec::new() };
+        let mut pass = Pass { arm, alias, budget, out: Vec::with_capacity(room), edits: Vec::new() };
         pass.run(self.table, self.object)?;
         logprobs::check(self.object)?;
         let token_budget = budget.map_or(0, |budget| budget.for_all_choices());
@@ -95,7 +91,6 @@ impl<'t> Fields<'t> {
 struct Pass<'p> {
     arm: &'p Arm,
     alias: bool,
-    key: Key<'p>,
     /// Taken when it is written.
     budget: Option<Budget>,
     out: Vec<u8>,
@@ -125,7 +120,6 @@ impl Pass<'_> {
         rule.kind.check(rule.name, value)?;
         match rule.action {
             Action::Keep => self.write_value(rule.name, value),
-            Action::KeepContent => self.write_content(rule.name, value),
             Action::Drop(what) => self.edit(rule.name, what),
             Action::Model => self.write_model(rule.name, value),
             // Written in its place by `write_budget`, whichever field it came from.
@@ -137,15 +131,6 @@ impl Pass<'_> {
     fn write_value(&mut self, name: &str, value: Value<'_>) {
         self.write_name(name);
         canonical::write_value(&mut self.out, value);
-    }
-
-    /// Messages or prompt; already in canonical form where the conversation key was made from it.
-    fn write_content(&mut self, name: &str, value: Value<'_>) {
-        self.write_name(name);
-        match self.key.rendered() {
-            Some(rendered) => self.out.extend_from_slice(rendered),
-            None => canonical::write_value(&mut self.out, value),
-        }
     }
 
     fn write_model(&mut self, name: &'static str, asked: Value<'_>) {

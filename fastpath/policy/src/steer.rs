@@ -1,5 +1,6 @@
 //! Where a request goes: conversation -> bucket -> arm -> worker. The same conversation always meets the same arm.
 
+use crate::json::canonical::Sink;
 use std::sync::Arc;
 use xxhash_rust::xxh64::Xxh64;
 
@@ -19,12 +20,64 @@ pub const BUCKETS: usize = 10_000;
 /// choose their arm anyway, by trying conversation ids. XXH64 because it costs a tenth of SHA-256 over a long prompt.
 #[must_use]
 pub fn bucket_of(tenant: &str, conversation_key: &[u8]) -> u16 {
-    let mut hash = Xxh64::new(0);
-    hash.update(tenant.as_bytes());
-    hash.update(&[0]);
-    hash.update(conversation_key);
-    // A remainder by 10,000 fits into 16 bits.
-    (hash.digest() % BUCKETS as u64) as u16
+    let mut hash = ConversationHash::new(tenant);
+    hash.put(conversation_key);
+    hash.bucket()
+}
+
+/// The hash behind [`bucket_of`], fed with the conversation key piece by piece.
+pub(crate) struct ConversationHash {
+    hash: Xxh64,
+    /// Bytes of the key that are still looked at.
+    left: usize,
+    /// Small pieces are gathered here: one update a piece would cost more than the hash.
+    gathered: [u8; GATHER_BYTES],
+    used: usize,
+}
+
+/// More than the keys and marks between two texts of a message.
+const GATHER_BYTES: usize = 128;
+
+impl ConversationHash {
+    pub(crate) fn new(tenant: &str) -> Self {
+        let mut hash = Self { hash: Xxh64::new(0), left: usize::MAX, gathered: [0; GATHER_BYTES], used: 0 };
+        hash.put(tenant.as_bytes());
+        hash.put(&[0]);
+        hash.left = usize::MAX;
+        hash
+    }
+
+    /// From here on looks at so many bytes only.
+    pub(crate) fn up_to(mut self, bytes: usize) -> Self {
+        self.left = bytes;
+        self
+    }
+
+    pub(crate) fn bucket(mut self) -> u16 {
+        self.flush();
+        // A remainder by 10,000 fits into 16 bits.
+        (self.hash.digest() % BUCKETS as u64) as u16
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(self.gathered.get(..self.used).unwrap_or_default());
+        self.used = 0;
+    }
+}
+
+impl Sink for ConversationHash {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(..self.left).unwrap_or(bytes);
+        self.left -= bytes.len();
+        if let Some(room) = self.gathered.get_mut(self.used..self.used + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.used += bytes.len();
+            return;
+        }
+        self.flush();
+        self.hash.update(bytes);
+    }
 }
 
 /// The least loaded of an arm's workers; among equals the first from a start that the bucket chooses, so that the

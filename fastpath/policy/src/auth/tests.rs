@@ -13,7 +13,8 @@ fn keys() -> Keys {
 #[test]
 fn each_authorization_value_gives_its_tenant_or_reason() {
     let long = [b"Bearer ".as_slice(), &[b'k'; KEY_BYTES_MAX + 1]].concat();
-    let table: [(Option<&[u8]>, Result<usize, Reason>); 13] = [
+    type Row<'a> = (Option<&'a [u8]>, Result<usize, Reason>);
+    let table: [Row<'_>; 13] = [
         (None, Err(Reason::AuthMissing)),
         (Some(b""), Err(Reason::AuthMissing)),
         (Some(b"Bearer"), Err(Reason::AuthMissing)),

@@ -54,7 +54,7 @@ impl<'a> Parser<'a> {
     fn run(mut self) -> Result<Tree<'a>, JsonError> {
         loop {
             let opened = self.value()?;
-            if !opened && !self.to_next_value()? {
+            if !opened && !self.advance()? {
                 return self.finish();
             }
         }
@@ -93,7 +93,7 @@ impl<'a> Parser<'a> {
     }
 
     /// After a whole value: closes what ends here. True where another value follows, false after the outermost one.
-    fn to_next_value(&mut self) -> Result<bool, JsonError> {
+    fn advance(&mut self) -> Result<bool, JsonError> {
         while let Some(open) = self.open.last() {
             let object = open.keys_from.is_some();
             self.skip_space();
@@ -154,10 +154,8 @@ impl<'a> Parser<'a> {
         let tree = &mut self.tree;
         // The list of open keys ends with this object's.
         let keys = self.keys.get_mut(from..).unwrap_or_default();
-        keys.sort_unstable_by(|a, b| {
-            utf16_order(tree.key(*a).as_bytes(), tree.key(*b).as_bytes()).then(a.cmp(b))
-        });
-        if let Some(pair) = keys.windows(2).find(|pair| tree.key(pair[0]) == tree.key(pair[1])) {
+        keys.sort_unstable_by(|a, b| utf16_order(tree.key_bytes(*a), tree.key_bytes(*b)).then(a.cmp(b)));
+        if let Some(pair) = keys.windows(2).find(|pair| tree.key_bytes(pair[0]) == tree.key_bytes(pair[1])) {
             return Err(JsonError { reason: Reason::JsonDuplicateKey, at: tree.key_at(pair[1]) });
         }
         // Fewer keys than bytes, which are counted in 32 bits.

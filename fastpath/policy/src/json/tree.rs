@@ -1,9 +1,12 @@
 //! The tree of a parsed body: a flat list of nodes in the order of the text, strings borrowed from it.
 
 use super::number::INTEGER_MAX;
-use super::text::{unescape, Form};
+use super::text::{unescape, utf16_order, Form};
 use super::{parser, JsonError, JsonLimits};
 use std::borrow::Cow;
+
+/// Up to here, looking at each key's length beats a binary search.
+const FEW_KEYS: usize = 16;
 
 /// A parsed body. Each node is 16 bytes; a container is followed by its content.
 #[derive(Debug)]
@@ -68,6 +71,18 @@ impl<'a> Tree<'a> {
             Node::Text { start, form: Form::Side, .. } => self.side_text(start),
             Node::Text { start, bytes, .. } => self.raw(start, bytes),
             _ => "",
+        }
+    }
+
+    /// The same in bytes, for comparing: without the search for character borders.
+    pub(super) fn key_bytes(&self, index: u32) -> &[u8] {
+        match self.node(index) {
+            Node::Text { start, form: Form::Side, .. } => self.side_text(start).as_bytes(),
+            Node::Text { start, bytes, .. } => {
+                let start = start as usize;
+                self.text.as_bytes().get(start..start + bytes as usize).unwrap_or_default()
+            }
+            _ => b"",
         }
     }
 
@@ -203,11 +218,6 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// Bytes of the whole body that it is part of: enough room for its canonical form, but for rare escapes.
-    pub(crate) const fn text_bytes(self) -> usize {
-        self.tree.text_bytes()
-    }
-
     /// Values and keys in it, itself included: a measure of its size.
     #[must_use]
     pub fn nodes(self) -> u32 {
@@ -260,12 +270,14 @@ impl<'t> Object<'t> {
     /// The value of a key.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Value<'t>> {
-        let keys = self.keys();
-        let found = keys.binary_search_by(|key| {
-            super::text::utf16_order(self.tree.key(*key).as_bytes(), name.as_bytes())
-        });
-        let key = keys.get(found.ok()?)?;
-        Some(Value { tree: self.tree, index: key + 1 })
+        let (keys, name) = (self.keys(), name.as_bytes());
+        let key = if keys.len() <= FEW_KEYS {
+            keys.iter().find(|key| self.tree.key_bytes(**key) == name)
+        } else {
+            let order = |key: &u32| utf16_order(self.tree.key_bytes(*key), name);
+            keys.binary_search_by(order).ok().and_then(|at| keys.get(at))
+        };
+        key.map(|key| Value { tree: self.tree, index: key + 1 })
     }
 
     fn keys(self) -> &'t [u32] {

@@ -9,8 +9,6 @@ use dpu_types::Endpoint;
 pub enum Action {
     /// Forwarded in canonical form.
     Keep,
-    /// The same, for messages and prompts.
-    KeepContent,
     /// Not forwarded; the edit says why: `dropped` (means nothing to an engine), `consumed` (done here), `engine_key`.
     Drop(&'static str),
     /// Replaced by the engine's name of the model.
@@ -103,7 +101,7 @@ static CHAT: Table = Table {
         keep("logprobs", Bool),
         budget("max_completion_tokens"),
         budget("max_tokens"),
-        required("messages", Check(messages::check), Action::KeepContent),
+        required("messages", Check(messages::check), Action::Keep),
         dropped("metadata", Object),
         dropped("modalities", Check(check_modalities)),
         required("model", Text, Action::Model),
@@ -147,7 +145,7 @@ static COMPLETIONS: Table = Table {
         required("model", Text, Action::Model),
         keep("n", Integer(1, CHOICES_MAX)),
         keep("presence_penalty", Number(-2.0, 2.0)),
-        required("prompt", Check(input::check_prompt), Action::KeepContent),
+        required("prompt", Check(input::check_prompt), Action::Keep),
         dropped("prompt_cache_key", Text),
         dropped("safety_identifier", Text),
         keep("seed", Integer(-(1 << 53), 1 << 53)),
@@ -170,7 +168,7 @@ static EMBEDDINGS: Table = Table {
     rules: &[
         keep("dimensions", Integer(1, 65_536)),
         keep("encoding_format", OneOf(&["float", "base64"])),
-        required("input", Check(input::check_inputs), Action::KeepContent),
+        required("input", Check(input::check_inputs), Action::Keep),
         required("model", Text, Action::Model),
         dropped("user", TextUpTo(USER_BYTES_MAX)),
     ],

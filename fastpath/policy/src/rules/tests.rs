@@ -23,8 +23,7 @@ fn normalise(endpoint: Endpoint, body: &str) -> Result<Normalised, Refusal> {
     let tree = Tree::parse(body.as_bytes(), LIMITS).map_err(Refusal::from)?;
     let fields = Fields::of(&tree, endpoint)?;
     fields.model()?;
-    let key = fields.conversation_key(None);
-    fields.normalise(&arm(), false, key)
+    fields.normalise(&arm(), false)
 }
 
 /// The forwarded body and the edits as "field:what".
@@ -385,20 +384,32 @@ fn only_objects_and_only_endpoints_with_a_body_are_taken() {
 
 #[test]
 fn the_conversation_is_the_header_or_the_user_or_the_first_messages() {
-    let key = |endpoint, header: Option<&[u8]>, body: &str| {
-        let tree = Tree::parse(body.as_bytes(), LIMITS).unwrap();
-        let fields = Fields::of(&tree, endpoint).unwrap();
-        String::from_utf8(fields.conversation_key(header).bytes().to_vec()).unwrap()
-    };
     let chat = r#"{"user":"u\u00e9","messages":[{"role":"system","content":"s"},{"role":"user","content":"1"},{"role":"user","content":"2"}]}"#;
     let without_user = chat.replace(r#""user":"u\u00e9","#, "");
-    assert_eq!(key(Endpoint::ChatCompletions, Some(b"c-1"), chat), "c-1");
-    assert_eq!(key(Endpoint::ChatCompletions, Some(b""), chat), "ué");
+    let later = without_user.replace(r#","content":"2"}"#, r#","content":"3"}"#);
+    let nobody = r#"{"messages":[{"content":"s","role":"system"},{"role":"system","content":"t"}]}"#;
     let first = r#"{"content":"s","role":"system"},{"content":"1","role":"user"}"#;
-    assert_eq!(key(Endpoint::ChatCompletions, None, &without_user), first);
-    let later = without_user.replace(r#"{"role":"user","content":"2"}"#, r#"{"role":"user","content":"3"}"#);
-    assert_eq!(key(Endpoint::ChatCompletions, None, &later), first);
-    let prompt = format!(r#"{{"prompt":"{}"}}"#, "é".repeat(300));
-    assert_eq!(key(Endpoint::Completions, None, &prompt.replace("é", "e")).len(), 256);
-    assert_eq!(key(Endpoint::Completions, None, "{}"), "");
+    let prompt = format!(r#"{{"prompt":"{}"}}"#, "e".repeat(300));
+    let tokens = r#"{"prompt":[1, 2.0]}"#;
+    let table: [(Endpoint, Option<&[u8]>, &str, &str); 9] = [
+        (Endpoint::ChatCompletions, Some(b"c-1"), chat, "c-1"),
+        (Endpoint::ChatCompletions, Some(b""), chat, "ué"),
+        (Endpoint::ChatCompletions, None, &without_user, first),
+        (Endpoint::ChatCompletions, None, &later, first),
+        (
+            Endpoint::ChatCompletions,
+            None,
+            nobody,
+            r#"{"content":"s","role":"system"},{"content":"t","role":"system"}"#,
+        ),
+        (Endpoint::Completions, None, &prompt, &format!("\"{}", "e".repeat(255))),
+        (Endpoint::Completions, None, tokens, "[1,2]"),
+        (Endpoint::Completions, None, r#"{"user":"","prompt":"Hi"}"#, "\"Hi\""),
+        (Endpoint::Completions, None, "{}", ""),
+    ];
+    for (endpoint, header, body, key) in table {
+        let tree = Tree::parse(body.as_bytes(), LIMITS).unwrap();
+        let fields = Fields::of(&tree, endpoint).unwrap();
+        assert_eq!(fields.bucket("alpha", header), crate::bucket_of("alpha", key.as_bytes()), "{body}");
+    }
 }
