@@ -1,8 +1,8 @@
-//! Sends REQUESTs one after another and prints what carried them, the median round trip and the CPU time.
+//! Sends REQUESTs and prints what carried them, the median round trip and the CPU time of each.
 //!
 //! ```text
-//! frame_ping server ADDR KIND                  # KIND: auto, shm, tcp, rc
-//! frame_ping client ADDR KIND COUNT [BYTES]    # bodies of BYTES, 1024 where not given
+//! frame_ping server ADDR KIND                          # KIND: auto, shm, tcp, rc
+//! frame_ping client ADDR KIND COUNT [BYTES [DEPTH]]    # bodies of BYTES (1024), DEPTH (1) at the same time
 //! ```
 //! The server answers each with a RESULT of about 300 bytes, and ends when its client goes. Both sleep on armed
 //! wake-ups, as the product does; the CPU time is user + system per round trip, measured after the handshake.
@@ -12,9 +12,10 @@ use dpu_ucx::{
     Client, ClientConfig, Event, Server, ServerConfig, ServerEvent, Summary, TransportKind, UcxConfig,
     UcxTransport, WorkerPhase,
 };
+use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Anything<T> = Result<T, Box<dyn Error>>;
 
@@ -26,11 +27,12 @@ fn main() -> Anything<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["server", address, kind] => server(address.parse()?, kind.parse()?),
-        ["client", address, kind, count] => client(address.parse()?, kind.parse()?, count.parse()?, 1024),
-        ["client", address, kind, count, bytes] => {
-            client(address.parse()?, kind.parse()?, count.parse()?, bytes.parse()?)
+        ["client", address, kind, count, rest @ ..] if rest.len() <= 2 => {
+            let bytes = rest.first().map_or(Ok(1024), |word| word.parse())?;
+            let depth = rest.get(1).map_or(Ok(1), |word| word.parse())?;
+            client(address.parse()?, kind.parse()?, count.parse()?, bytes, depth)
         }
-        _ => Err("usage: frame_ping server ADDR KIND | client ADDR KIND COUNT [BYTES]".into()),
+        _ => Err("usage: frame_ping server ADDR KIND | client ADDR KIND COUNT [BYTES [DEPTH]]".into()),
     }
 }
 
@@ -80,59 +82,78 @@ fn server(address: SocketAddr, kind: TransportKind) -> Anything<()> {
     }
 }
 
-fn client(address: SocketAddr, kind: TransportKind, count: usize, bytes: usize) -> Anything<()> {
+/// Requests on their way, by id, and how long the others took.
+struct Trips {
+    next: u128,
+    sent: HashMap<RequestId, Instant>,
+    took: Vec<Duration>,
+}
+
+impl Trips {
+    fn start(
+        &mut self,
+        client: &mut Client<UcxTransport>,
+        dispatch: &mut Dispatch,
+        now: MonoNs,
+    ) -> Anything<()> {
+        self.next += 1;
+        dispatch.request_id = RequestId(self.next.to_le_bytes());
+        self.sent.insert(dispatch.request_id, Instant::now());
+        client.submit(dispatch, now).map_err(|reason| format!("not sent: {reason:?}").into())
+    }
+
+    fn end(&mut self, id: RequestId) {
+        self.took.extend(self.sent.remove(&id).map(|sent| sent.elapsed()));
+    }
+}
+
+fn client(
+    address: SocketAddr,
+    kind: TransportKind,
+    count: usize,
+    bytes: usize,
+    depth: usize,
+) -> Anything<()> {
     let config = ClientConfig { key: KEY.to_vec(), ..ClientConfig::default() };
     let mut client = Client::new(transport(kind)?, config, random());
     let clock = Instant::now();
     client.set_workers(&[("w0".to_owned(), address)], now(clock));
     let mut dispatch = dispatch(bytes);
-    let (mut events, mut trips, mut sent, mut started) = (Vec::new(), Vec::new(), Instant::now(), cpu_us());
-    let mut transport = String::new();
-    while trips.len() < count {
+    let mut trips = Trips { next: 0, sent: HashMap::new(), took: Vec::new() };
+    let (mut events, mut started, mut transport) = (Vec::new(), cpu_us(), String::new());
+    while trips.took.len() < count {
         let busy = client.poll(now(clock), &mut events);
         for event in events.drain(..) {
             match event {
-                Event::WorkerChanged { .. } if transport.is_empty() => {
-                    let Some(state) = client.state(0).filter(|state| state.phase == WorkerPhase::Ready)
-                    else {
-                        continue;
-                    };
-                    transport = state.transport;
-                    (sent, started) = (Instant::now(), cpu_us());
-                    submit(&mut client, &mut dispatch, now(clock))?;
-                }
-                Event::Result { .. } => {
-                    trips.push(sent.elapsed());
-                    if trips.len() < count {
-                        sent = Instant::now();
-                        submit(&mut client, &mut dispatch, now(clock))?;
-                    }
-                }
+                Event::Result { id, .. } => trips.end(id),
                 Event::Fail { reason, detail, .. } => return Err(format!("{reason:?}: {detail}").into()),
                 _ => {}
             }
         }
+        if transport.is_empty() {
+            if let Some(state) = client.state(0).filter(|state| state.phase == WorkerPhase::Ready) {
+                (transport, started) = (state.transport, cpu_us());
+            } else if clock.elapsed().as_secs() > 10 {
+                return Err(format!("no worker: {:?}", client.state(0)).into());
+            }
+        }
+        while !transport.is_empty() && trips.sent.len() < depth && trips.sent.len() + trips.took.len() < count
+        {
+            trips.start(&mut client, &mut dispatch, now(clock))?;
+        }
         if busy == 0 && client.arm() {
             sleep(client.event_fd(), client.next_timer(), now(clock));
         }
-        if transport.is_empty() && clock.elapsed().as_secs() > 10 {
-            return Err(format!("no worker: {:?}", client.state(0)).into());
-        }
     }
     let cpu_each = (cpu_us() - started) / count.max(1) as f64;
-    trips.sort();
-    let median_us = trips.get(count / 2).map_or(0.0, |trip| trip.as_secs_f64() * 1e6);
+    trips.took.sort();
+    let median_us = trips.took.get(count / 2).map_or(0.0, |trip| trip.as_secs_f64() * 1e6);
     println!("transport {transport} ucx {}", dpu_ucx::ucx_version());
     println!(
-        "round_trips {count} body_bytes {bytes} median_us {median_us:.1} client_cpu_us_each {cpu_each:.2}"
+        "round_trips {count} body_bytes {bytes} depth {depth} median_us {median_us:.1} \
+         client_cpu_us_each {cpu_each:.2}"
     );
     Ok(())
-}
-
-fn submit(client: &mut Client<UcxTransport>, dispatch: &mut Dispatch, now: MonoNs) -> Anything<()> {
-    let id = u128::from_le_bytes(dispatch.request_id.0) + 1;
-    dispatch.request_id = RequestId(id.to_le_bytes());
-    client.submit(dispatch, now).map_err(|reason| format!("not sent: {reason:?}").into())
 }
 
 fn dispatch(bytes: usize) -> Dispatch {

@@ -10,49 +10,19 @@
 //! Shared memory runs without CMA: reading the peer's memory by address needs ptrace rights that a fast path without
 //! privileges and core dumps does not have, and would make it unsafe to give up a buffer while the peer may live.
 
+mod config;
+mod mail;
 mod options;
 
-use crate::ffi::{
-    ConnectionRequest, Context, Endpoint, Epoll, Lane, Listener, Mail, RendezvousHandle, Sent, Status,
-};
+use crate::ffi::{Context, Endpoint, Epoll, Lane, Listener, Mail, Sent, Status};
 use crate::transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent, TransportKind};
-use bytes::Bytes;
+pub use config::UcxConfig;
 use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
 use options::Reach;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-
-/// Settings of a `UcxTransport`. Each bound has a figure in `TransportCounters`.
-#[derive(Clone, Copy, Debug)]
-pub struct UcxConfig {
-    /// Which of UCX's transports may be used. The environment's UCX_TLS and UCX_NET_DEVICES win over it.
-    pub kind: TransportKind,
-    /// Bytes handed to UCX and not complete, per peer. 32 MiB.
-    pub peer_bytes_in_flight_max: usize,
-    /// Bytes of large frames on their way in, per peer; a peer that announces more is dropped. 32 MiB.
-    pub peer_bytes_receiving_max: usize,
-    /// Peers at the same time; more are rejected. 512.
-    pub peers_max: usize,
-    /// Closed peers that UCX has not let go; beyond, the oldest lane is destroyed. 16.
-    pub closing_lanes_max: usize,
-    /// Send buffers kept for the next frame. 64, of at most 64 KiB each.
-    pub pool_buffers_max: usize,
-}
-
-impl Default for UcxConfig {
-    fn default() -> Self {
-        Self {
-            kind: TransportKind::Auto,
-            peer_bytes_in_flight_max: 32 << 20,
-            peer_bytes_receiving_max: 32 << 20,
-            peers_max: 512,
-            closing_lanes_max: 16,
-            pool_buffers_max: 64,
-        }
-    }
-}
 
 /// Larger buffers go back to the allocator.
 const POOL_BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -185,91 +155,6 @@ impl UcxTransport {
         peers.retain(|_, peer| peer.lane != at);
     }
 
-    fn on_asked(&mut self, request: ConnectionRequest) {
-        if self.peers.len() >= self.config.peers_max {
-            self.counters.receives_refused += 1;
-            if let Some(listener) = &self.listener {
-                listener.reject(request);
-            }
-            return;
-        }
-        let watched = self.listening == Reach::Wide;
-        let id = self.new_peer();
-        let Ok(at) = self.lane_for(id, self.listening) else { return };
-        let accepted = self.lanes[at].as_ref().map(|state| state.lane.accept(id, request, watched));
-        match accepted {
-            Some(Ok(endpoint)) => {
-                self.adopt(id, at, endpoint);
-                self.early.push(TransportEvent::Accepted(id));
-            }
-            _ if watched => {}
-            _ => self.drop_lane(at),
-        }
-    }
-
-    fn on_mail(&mut self, mail: Mail) {
-        match mail {
-            Mail::Frame { peer, bytes } => self.deliver(peer, bytes),
-            Mail::Announced { peer, handle } => self.on_announced(peer, &handle),
-            Mail::TooLarge { peer, size } => {
-                self.counters.receives_refused += 1;
-                self.lose(peer, &format!("a frame of {size} bytes, {FRAME_BYTES_MAX} are allowed"));
-            }
-            Mail::Sent { peer, buffer, status } => self.on_sent(peer, buffer, status),
-            Mail::Fetched { peer, bytes, status } => self.on_fetched(peer, bytes, status),
-            Mail::Failed { peer, status } => self.lose(peer, &status.to_string()),
-            Mail::Closed { peer } => self.on_closed(peer),
-            Mail::Asked(request) => self.on_asked(request),
-        }
-    }
-
-    fn deliver(&mut self, peer: PeerId, bytes: Vec<u8>) {
-        if self.peers.get(&peer).is_some_and(|state| !state.closing) {
-            self.early.push(TransportEvent::Frame { peer, bytes: Bytes::from(bytes) });
-        }
-    }
-
-    fn on_announced(&mut self, id: PeerId, handle: &RendezvousHandle) {
-        let Some(peer) = self.peers.get_mut(&id).filter(|peer| !peer.closing) else { return };
-        if peer.bytes_receiving + handle.size > self.config.peer_bytes_receiving_max {
-            self.counters.receives_refused += 1;
-            return self.lose(id, "too many bytes announced at once");
-        }
-        peer.bytes_receiving += handle.size;
-        if let Some(state) = &self.lanes[peer.lane] {
-            state.lane.receive(id, handle);
-        }
-    }
-
-    fn on_fetched(&mut self, id: PeerId, bytes: Vec<u8>, status: Status) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.bytes_receiving = peer.bytes_receiving.saturating_sub(bytes.len());
-        }
-        if status.is_ok() {
-            self.deliver(id, bytes);
-        } else {
-            self.lose(id, &format!("a large frame did not come: {status}"));
-        }
-    }
-
-    fn on_sent(&mut self, id: PeerId, buffer: Vec<u8>, status: Status) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.bytes_in_flight -= buffer.len().min(peer.bytes_in_flight);
-        }
-        self.counters.bytes_in_flight -= (buffer.len() as u64).min(self.counters.bytes_in_flight);
-        self.recycle(buffer);
-        if !status.is_ok() {
-            self.lose(id, &format!("a frame was not sent: {status}"));
-        }
-    }
-
-    fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if self.pool.len() < self.config.pool_buffers_max && buffer.capacity() <= POOL_BUFFER_BYTES_MAX {
-            buffer.clear();
-            self.pool.push(buffer);
-        }
-    }
-
     /// A peer that failed by itself; one that we close already is not worth a word.
     fn lose(&mut self, id: PeerId, why: &str) {
         if self.peers.get(&id).is_some_and(|peer| !peer.closing) {
@@ -297,15 +182,6 @@ impl UcxTransport {
         }
         if self.closing.len() > self.config.closing_lanes_max {
             self.drop_lane(self.closing[0]);
-        }
-    }
-
-    fn on_closed(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.remove(&id) else { return };
-        let Some(state) = &self.lanes[peer.lane] else { return };
-        state.lane.forget(&peer.endpoint);
-        if state.sole {
-            self.drop_lane(peer.lane);
         }
     }
 

@@ -10,9 +10,11 @@ pub struct Context {
     pub(super) handle: sys::ucp_context_h,
 }
 
-// SAFETY: the handle is only used to create workers and to clean up; UCX allows that from any thread, one at a time,
-// and `Context` is shared only inside one transport, which one thread holds.
+// SAFETY: the handle is used to create workers and to clean up; the context is made with mt_workers_shared, so UCX
+// guards what its workers share, and the clean-up comes after the last reference.
 unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
 
 impl Context {
     /// A context with these options (UCX names without "UCX_"). An option that the operator set in the environment
@@ -29,7 +31,8 @@ impl Context {
             }
         }
         let params = sys::ucp_params_t {
-            field_mask: u64::from(sys::UCP_PARAM_FIELD_FEATURES),
+            field_mask: u64::from(sys::UCP_PARAM_FIELD_FEATURES | sys::UCP_PARAM_FIELD_MT_WORKERS_SHARED),
+            mt_workers_shared: 1,
             features: u64::from(sys::UCP_FEATURE_AM | sys::UCP_FEATURE_WAKEUP),
             // SAFETY: a plain C struct; zero is a valid value of each field, and the mask says which are read.
             ..unsafe { std::mem::zeroed() }

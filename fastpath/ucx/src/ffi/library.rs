@@ -54,3 +54,25 @@ pub fn version() -> String {
     // SAFETY: it ends with a NUL and lives as long as the library.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ucx_takes_no_signals_once_prepared() {
+        super::prepare();
+        for signal in [libc::SIGILL, libc::SIGFPE] {
+            // SAFETY: a plain C struct, zero is valid; a null new action only asks for the old one.
+            let action = unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(signal, std::ptr::null(), &mut action);
+                action
+            };
+            assert_eq!(action.sa_sigaction, libc::SIG_DFL, "signal {signal}");
+        }
+    }
+
+    #[test]
+    fn the_loaded_library_is_the_one_that_was_bound() {
+        assert!(super::version().starts_with("1."), "{}", super::version());
+    }
+}

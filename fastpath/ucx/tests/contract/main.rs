@@ -1,10 +1,12 @@
 //! One contract for every transport: what a session promises holds over the stub, over a misbehaving stub, and over
-//! UCX on shared memory and TCP. RC verbs need a device: set `DPU_TEST_RC_ADDR` to an address of one (ip:port).
+//! UCX on shared memory and TCP. RC verbs need a device: set `DPU_TEST_RC_ADDR` to an address of one, with
+//! port 0 (192.0.2.1:0).
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod facts;
 mod facts_raw;
 mod hostile;
+mod kinds;
 mod process;
 mod raw;
 mod world;
@@ -67,7 +69,7 @@ fn shm() -> Option<Ucx> {
 
 fn rc() -> Option<Ucx> {
     let Ok(address) = std::env::var("DPU_TEST_RC_ADDR") else {
-        eprintln!("skipped: DPU_TEST_RC_ADDR is not set (an address of an RDMA device, as ip:port)");
+        eprintln!("skipped: DPU_TEST_RC_ADDR is not set (an address of an RDMA device, with port 0)");
         return None;
     };
     Some(Ucx(TransportKind::Rc, address.parse().unwrap()))

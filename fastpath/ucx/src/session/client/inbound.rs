@@ -242,7 +242,8 @@ impl<T: Transport> Client<T> {
         };
         if let Some(since) = pending.cancelled {
             let cancel_us = now.since(since) / 1000;
-            let (tokens_sent, tokens_wasted) = (pending.tokens + pending.tokens_late, pending.tokens_late);
+            let (tokens_sent, tokens_wasted) =
+                (pending.tokens.saturating_add(pending.tokens_late), pending.tokens_late);
             return out.push(Event::Cancelled { id, tokens_sent, tokens_wasted, cancel_us });
         }
         let reason = Reason::from_number(body.reason).unwrap_or(Reason::WorkerFailed);
