@@ -72,6 +72,10 @@ pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<RateView>) 
     if let Some(ms) = refusal.retry_after_ms.or(waits) {
         extra.retry_after_ms(ms);
     }
+    if info.status == 401 {
+        // RFC 9110, 15.5.2: a 401 says how to authenticate.
+        extra.push("www-authenticate", "Bearer");
+    }
     let status = if info.status == 0 { 500 } else { info.status };
     Answer { status, body, extra }
 }

@@ -113,7 +113,11 @@ fn dispatch(
     let slot = Rc::new(Slot::default());
     let placement = Placement { plan: &plan, decision: &decision, endpoint, slot: &slot, deadline };
     match placement.place(core, &mut record, None) {
-        Err(reason) => refuse(core, record, &reason.into(), decision.rate),
+        Err(reason) => {
+            // It is not the tenant who is at fault.
+            decision.permit.refund_request();
+            refuse(core, record, &reason.into(), decision.rate)
+        }
         Ok((worker, outstanding)) => {
             let open = Open { record, decision, outstanding, worker, endpoint };
             Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open)))

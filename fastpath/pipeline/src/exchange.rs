@@ -277,6 +277,7 @@ impl Exchange {
         let answer = refusal_answer(&refusal, self.id(), None);
         if let Some(open) = &mut self.open {
             open.record.status = answer.status;
+            open.decision.permit.refund_request();
         }
         Step::Answer(Box::new(answer))
     }

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at, Instant};
 
 /// What is read at once; also what a pipelining client may send ahead while it waits for its answer.
 const READ_BYTES: usize = 16 * 1024;
@@ -108,6 +108,9 @@ impl Connection<'_> {
     async fn head(&mut self) -> io::Result<Result<Option<Head>, Refusal>> {
         self.parser.reset();
         let mut draining = self.core.draining.clone();
+        let idle_until = Instant::now() + self.limits.idle_timeout;
+        // One time for the whole head, from its first byte: a byte now and then does not prolong it.
+        let mut head_until = None;
         loop {
             if !self.input.is_empty() {
                 match self.parser.parse(&self.input, &self.limits.head) {
@@ -115,22 +118,22 @@ impl Connection<'_> {
                         self.input.advance(head.consumed);
                         return Ok(Ok(Some(head)));
                     }
-                    Ok(None) => {}
+                    Ok(None) => {
+                        head_until.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
+                    }
                     Err(refused) => return Ok(Err(refused.refusal)),
                 }
             }
-            let begun = !self.input.is_empty();
-            let limit = if begun { self.limits.head_timeout } else { self.limits.idle_timeout };
             let read = tokio::select! {
                 biased;
-                read = timeout(limit, read_some(&mut self.io, &mut self.input)) => read,
-                _ = draining.wait_for(|on| *on), if !begun => return Ok(Ok(None)),
+                read = timeout_at(head_until.unwrap_or(idle_until), read_some(&mut self.io, &mut self.input)) => read,
+                _ = draining.wait_for(|on| *on), if head_until.is_none() => return Ok(Ok(None)),
             };
             match read {
                 Ok(Ok(0)) => return Ok(Ok(None)),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),
-                Err(_) if begun => return Ok(Err(Reason::HttpHeadTimeout.into())),
+                Err(_) if head_until.is_some() => return Ok(Err(Reason::HttpHeadTimeout.into())),
                 Err(_) => return Ok(Ok(None)),
             }
         }
@@ -236,7 +239,8 @@ impl Connection<'_> {
             }
             if last {
                 exchange.written();
-                return Ok(framing.next());
+                // Without chunks it is the close that ends an HTTP/1.0 stream.
+                return Ok(if framing.http10 { Next::Close } else { framing.next() });
             }
         }
     }

@@ -118,11 +118,12 @@ async fn stream(
 ) {
     let limits = &listener.limits;
     let (parts, body) = request.into_parts();
+    let bodiless = parts.method == http::Method::HEAD;
     let begun = match dpu_http::h2::request_head(&parts, &limits.head) {
         Err(refused) => {
             *core.counters.lock().head_refusals.entry(refused.refusal.reason).or_default() += 1;
             let refusal = refusal_answer(&refused.refusal, core.mint(), None);
-            let _ = send_answer(&core, &mut answer, &refusal, limits).await;
+            let _ = send_answer(&core, &mut answer, &refusal, bodiless, limits).await;
             return;
         }
         Ok(head) => {
@@ -146,7 +147,7 @@ async fn stream(
     };
     match begun {
         Begun::Answered(answered) => {
-            if send_answer(&core, &mut answer, &answered.answer, limits).await.is_ok() {
+            if send_answer(&core, &mut answer, &answered.answer, bodiless, limits).await.is_ok() {
                 answered.ending.written();
             }
         }
@@ -197,7 +198,7 @@ async fn run(
         events.clear();
         let step = turn(&mut exchange, &mut events, &mut answer, sending.as_mut()).await?;
         if let Step::Answer(ready) = step {
-            send_answer(core, &mut answer, &ready, limits).await?;
+            send_answer(core, &mut answer, &ready, false, limits).await?;
             exchange.written();
             return Ok(());
         }
@@ -256,11 +257,15 @@ async fn send_answer(
     core: &Core,
     to: &mut SendResponse<Bytes>,
     answer: &Answer,
+    bodiless: bool,
     limits: &Limits,
 ) -> Result<(), Gone> {
     let date = core.date();
     let head = ResponseHead { status: answer.status, content_type: JSON, date: &date, extra: &answer.extra };
     let response = respond::h2_response(&head, Some(answer.body.len()));
+    if bodiless {
+        return to.send_response(response, true).map(drop).map_err(|_| Gone);
+    }
     let mut stream = to.send_response(response, false).map_err(|_| Gone)?;
     send_data(&mut stream, Bytes::copy_from_slice(&answer.body), true, limits).await
 }
