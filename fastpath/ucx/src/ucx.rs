@@ -5,7 +5,7 @@
 //! when such a peer dies with frames in flight, the whole lane is destroyed, and with it everything UCX still held.
 //! All other peers share one lane, are watched by UCX, and are closed by force when they fail. `Auto` takes shared
 //! memory where the address listened on, or connected to, is a loopback one; both ends must agree, so a worker on the
-//! same machine listens on 127.0.0.1 or ::1, not on 0.0.0.0.
+//! same machine listens on 127.0.0.1, not on 0.0.0.0.
 //!
 //! Shared memory runs without CMA: reading the peer's memory by address needs ptrace rights that a fast path without
 //! privileges and core dumps does not have, and would make it unsafe to give up a buffer while the peer may live.
@@ -200,6 +200,7 @@ impl UcxTransport {
 
 impl Transport for UcxTransport {
     fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, TransportError> {
+        options::check_family(self.config.kind, address)?;
         self.listening = Reach::of(self.config.kind, address);
         let at = self.shared_lane(self.listening).map_err(failed)?;
         let Some(state) = &self.lanes[at] else { return Err(TransportError::Gone) };
@@ -211,6 +212,7 @@ impl Transport for UcxTransport {
     }
 
     fn connect(&mut self, address: SocketAddr) -> Result<PeerId, TransportError> {
+        options::check_family(self.config.kind, address)?;
         let reach = Reach::of(self.config.kind, address);
         let watched = reach == Reach::Wide;
         let id = self.new_peer();

@@ -1,7 +1,7 @@
 //! UCX options for each kind of transport.
 
 use crate::ffi::is_dumpable;
-use crate::transport::TransportKind;
+use crate::transport::{TransportError, TransportKind};
 use std::net::SocketAddr;
 
 /// Which of the two contexts a connection belongs to.
@@ -22,6 +22,20 @@ impl Reach {
             _ => Self::Wide,
         }
     }
+}
+
+/// IPv6 with tcp lanes is refused: UCX 1.13.1 writes a peer's IPv6 address into the room of an IPv4 one
+/// (`uct_tcp_ep_set_dest_addr`; valgrind shows 12 bytes past the block, and the process aborts later).
+///
+/// # Errors
+/// The words for people.
+pub fn check_family(kind: TransportKind, address: SocketAddr) -> Result<(), TransportError> {
+    if address.is_ipv6() && kind != TransportKind::Rc {
+        let why =
+            format!("{address}: this UCX is not safe with IPv6 over {}, give an IPv4 address", kind.name());
+        return Err(TransportError::Failed(why));
+    }
+    Ok(())
 }
 
 /// Options by UCX name without "UCX_", and without the component's prefix for those of a component: that is how

@@ -1,8 +1,8 @@
 //! Each kind of transport is carried by what it promises, and says so.
 
 use crate::world::World;
-use crate::Ucx;
-use dpu_ucx::TransportKind;
+use crate::{Factory, Ucx};
+use dpu_ucx::{Transport, TransportError, TransportKind};
 
 #[test]
 fn each_kind_is_carried_by_what_it_promises() {
@@ -15,9 +15,17 @@ fn each_kind_is_carried_by_what_it_promises() {
 }
 
 #[test]
-fn ipv6_addresses_work() {
-    for kind in [TransportKind::Shm, TransportKind::Tcp] {
-        World::ready(&Ucx(kind, "[::1]:0".parse().unwrap()));
+fn ipv6_is_refused_where_ucx_would_overrun_its_heap() {
+    let address = "[::1]:0".parse().unwrap();
+    for kind in [TransportKind::Shm, TransportKind::Tcp, TransportKind::Auto] {
+        let mut transport = Ucx(kind, address).make();
+        let words = [transport.listen(address).map(|_| ()), transport.connect(address).map(|_| ())];
+        for refused in words {
+            assert!(
+                matches!(&refused, Err(TransportError::Failed(why)) if why.contains("IPv4")),
+                "{refused:?}"
+            );
+        }
     }
 }
 
