@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from deploy.local.processes import StackError
 from deploy.local.settings import Settings
@@ -37,7 +38,7 @@ def derive(settings: Settings) -> Effective:
         host, _, port = listener["address"].rpartition(":")
         changed = change_port(settings, listener, int(port)) + change_workers(settings, document)
         worker_key = (folder / document["worker_key_file"]).resolve()
-    except (OSError, KeyError, TypeError, IndexError, ValueError) as error:
+    except (OSError, KeyError, TypeError, IndexError, ValueError, YAMLError) as error:
         raise StackError(f"{settings.config}: {type(error).__name__}: {error}; see `dpu-agent check FILE`") from error
     path = settings.config
     if changed:

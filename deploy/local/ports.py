@@ -25,14 +25,24 @@ def holder(port: int) -> str:
     """The process that listens on a port: "nginx (pid 7)"; "another process" where /proc does not tell us."""
     inodes = listening_inodes(port)
     for folder in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            held = {os.readlink(link) for link in folder.iterdir()}
-        except OSError:
-            continue  # it has ended, or is not ours to look at
-        if held & inodes:
+        if inodes & open_files(folder):
             pid = folder.parent.name
             return f"{command_of(folder.parent)} (pid {pid})"
     return "another process"
+
+
+def open_files(folder: Path) -> set[str]:
+    """What a process has open; files that close while we look are left out, and so is what we may not see."""
+    found = set()
+    try:
+        for link in folder.iterdir():
+            try:
+                found.add(os.readlink(link))
+            except OSError:
+                continue
+    except OSError:
+        pass
+    return found
 
 
 def listening_inodes(port: int) -> set[str]:

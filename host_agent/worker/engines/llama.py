@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class LlamaEngine:
         self.options = options
         self.running = 0
         self.lock = threading.Lock()
-        files = {path: xllamacpp.Server(parameters(path, options)) for path in set(options.models.values())}
+        files = load(options)
         self.servers = {name: files[path] for name, path in options.models.items()}
 
     def models(self) -> list[Model]:
@@ -145,8 +147,16 @@ def processing(server: Any) -> int:
     return int(found.group(1)) if found else 0
 
 
-def parameters(path: Path, options: LlamaOptions) -> Any:
-    """llama.cpp's parameters of one model."""
+def load(options: LlamaOptions) -> dict[Path, Any]:
+    """Loads every file once. xllamacpp always opens its HTTP server too, by default on a TCP port without a key: a
+    way around everything that a fast path enforces. So it listens on a socket that is gone once it is bound."""
+    with tempfile.TemporaryDirectory(prefix="host-worker-") as private:
+        paths = enumerate(set(options.models.values()))
+        return {path: xllamacpp.Server(parameters(path, options, f"{private}/{index}.sock")) for index, path in paths}
+
+
+def parameters(path: Path, options: LlamaOptions, socket: str) -> Any:
+    """llama.cpp's parameters of one model. `socket`: where its unwanted HTTP server listens."""
     made = xllamacpp.CommonParams()
     made.model.path = str(path)
     made.n_parallel = options.slots
@@ -154,5 +164,8 @@ def parameters(path: Path, options: LlamaOptions) -> Any:
     made.n_batch = PREFILL_STEP_TOKENS
     made.n_ubatch = PREFILL_STEP_TOKENS
     made.cpuparams.n_threads = options.threads
-    made.endpoint_metrics = True
+    made.endpoint_metrics = True  # wait_until_free reads them, in process
+    made.hostnames = [socket]
+    made.api_keys = [secrets.token_hex(32)]
+    made.ui = made.endpoint_slots = made.endpoint_props = False
     return made

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,6 +157,23 @@ def test_two_slots_answer_at_the_same_time() -> None:
     for thread in threads:
         thread.join(60)
     assert [job.ending[0] for job in jobs] == ["end", "end"]
+
+
+def listening() -> set[str]:
+    """Sockets of this process on which somebody could reach it: TCP ports, and Unix sockets that have a file."""
+    folder = Path("/proc/self/fd")
+    held = {os.readlink(link) for link in folder.iterdir() if link.is_symlink()}
+    tcp = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    unix = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    found = {fields[1] for fields in tcp if fields[3] == "0A" and f"socket:[{fields[9]}]" in held}
+    return found | {f[7] for f in unix if len(f) > 7 and f"socket:[{f[6]}]" in held and Path(f[7]).exists()}
+
+
+def test_engine_cannot_be_reached_around_the_worker() -> None:
+    before = listening()
+    engine = build()
+    assert listening() <= before
+    engine.close()
 
 
 def test_model_is_described(engine: LlamaEngine) -> None:
