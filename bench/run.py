@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,8 @@ def bench(sides: list[Running], wanted: argparse.Namespace, directory: Path) -> 
 def main(arguments: list[str]) -> int:
     """Runs everything, prints the table and the last block; 1 when a side does not do the work."""
     wanted = parse(arguments)
+    # Ended from outside, it ends what it has started: SystemExit runs the blocks' ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     subprocess.run([ROOT / "deploy/setup/packages.sh", "bench"], check=True)
     warn_if_busy()
     with contextlib.ExitStack() as stack:
