@@ -77,6 +77,7 @@ class Machine:
             text=True,
             errors="replace",
             start_new_session=True,
+            env=_environment(),
         )
         try:
             yield from self._read(child)
@@ -90,6 +91,11 @@ class Machine:
             for line in child.stdout:
                 yield line.rstrip("\r\n")
         self.timed_out = alarm.rang
+
+
+def _environment() -> dict[str, str]:
+    """virtme-ng starts its own virtme-run by name, which lies beside this interpreter."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 class _Alarm:
