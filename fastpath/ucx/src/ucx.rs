@@ -172,7 +172,9 @@ impl UcxTransport {
         }
         let at = peer.lane;
         let Some(state) = self.lanes[at].as_mut() else { return };
-        let pending = state.lane.close(&peer.endpoint, force || peer.bytes_in_flight > 0);
+        // UCX aborts the process when a rendezvous is under way in either direction and the close is not by force.
+        let busy = peer.bytes_in_flight > 0 || peer.bytes_receiving > 0;
+        let pending = state.lane.close(&peer.endpoint, force || busy);
         if !pending {
             return self.on_closed(id);
         }

@@ -4,6 +4,10 @@ use crate::ffi::is_dumpable;
 use crate::transport::{TransportError, TransportKind};
 use std::net::SocketAddr;
 
+/// Large frames go in eager fragments: where the kernel or the CPU copies anyway, a rendezvous saves nothing, and UCX
+/// 1.13 asserts (aborts the process) in several places when a peer fails in the middle of one.
+const EAGER: (&str, &str) = ("RNDV_THRESH", "inf");
+
 /// Which of the two contexts a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -43,8 +47,9 @@ pub fn check_family(kind: TransportKind, address: SocketAddr) -> Result<(), Tran
 pub fn of(kind: TransportKind, reach: Reach) -> Vec<(&'static str, &'static str)> {
     if reach == Reach::Local {
         return vec![
+            EAGER,
             // tcp carries nothing but the connection manager's words: memory is nearer, and with no rails for
-            // rendezvous UCX does not open lanes over tcp beside it. Large frames go in eager fragments.
+            // rendezvous UCX does not open lanes over tcp beside it.
             ("TLS", "posix,tcp"),
             ("MAX_RNDV_RAILS", "0"),
             // Through /proc/PID/fd a segment has no name, and goes with the process. Nobody may look there where the

@@ -26,7 +26,7 @@ pub fn a_bad_key_is_refused_and_told_nothing<F: Factory>(factory: &F) {
     world.until("refused", |world| world.phase() == WorkerPhase::Refused);
     let state = world.client.state(0).unwrap();
     assert_eq!((state.worker_id.as_str(), state.models.len()), ("", 0));
-    assert_eq!(world.client.counters().handshake_failures, 1);
+    assert!(world.client.counters().handshake_failures >= 1);
     let now = world.now();
     assert_eq!(world.client.submit(&dispatch(1, b"{}".to_vec()), now), Err(Reason::NoWorker));
     assert!(world.server_events.is_empty());
