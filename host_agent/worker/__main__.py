@@ -19,6 +19,7 @@ from host_agent.worker.metrics import EngineMetrics, NativeCollector, text_of
 from host_agent.worker.native import HostWorker
 from host_agent.worker.options import Options, parse
 from host_agent.worker.pool import Pool
+from host_agent.worker.privileges import give_up
 
 ECHO_CONTEXT_TOKENS = 8192
 JOIN_TIMEOUT_S = 2.0
@@ -135,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        give_up()
         worker = Worker(options)
         worker.start()
     except Exception as error:
