@@ -16,12 +16,12 @@ start() {
 
 # answers PORT PATH: whether the health server on PORT says 200. Without a client program: each costs seconds here.
 answers() {
-  local line
+  local said
   exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
   printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3
-  read -r -t 20 line <&3
+  said=$(timeout 20 cat <&3)
   exec 3<&-
-  [[ $line == *" 200 "* ]]
+  [[ ${said%%$'\r'*} == *" 200 "* ]]
 }
 
 # field FILE NAME: values of a string field in JSON lines.
