@@ -17,7 +17,7 @@ from rich.console import Console
 from deploy.local.processes import StackError
 from deploy.local.settings import add_flags, settings_of
 from deploy.local.show import find_record, show_counters, show_record
-from deploy.local.stack import Stack
+from deploy.local.stack import Stack, interruptible, uninterruptible
 
 QUESTION = "What is a network card? Answer in two sentences."
 KEY = "sk-dev-alpha"
@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=80, help="longest answer (%(default)s)")
     add_flags(parser, workers=1)
     given = parser.parse_args()
+    interruptible()
     stack = None
     try:
         stack = Stack(settings_of(given), lambda text: console.print(f"  {text}", markup=False))
@@ -93,6 +94,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        uninterruptible()
         if stack is not None:
             stack.stop()
     console.print("\n[bold]Stopped[/bold] everything")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,12 +150,22 @@ def tour(stack: Stack) -> str:
     return "\n".join(lines)
 
 
-def watch(stack: Stack) -> None:
-    """Until SIGTERM, SIGINT or SIGHUP. Raises StackError when the fast path ends."""
-    told = threading.Event()
+def interruptible() -> None:
+    """From here on SIGTERM and SIGHUP are what Ctrl-C is, wherever we are: children must not outlive us."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: told.set())
-    while not told.wait(WATCH_S):
+        signal.signal(number, signal.default_int_handler)
+
+
+def uninterruptible() -> None:
+    """From here on nothing keeps us from stopping the children; each has its time limit."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def watch(stack: Stack) -> None:
+    """Until KeyboardInterrupt. Raises StackError when the fast path ends."""
+    while True:
+        time.sleep(WATCH_S)
         stack.check()
 
 
@@ -168,19 +178,20 @@ def main() -> int:
     """Entry point. 0 after Ctrl-C, 1 when the stack could not start or lost its fast path."""
     parser = argparse.ArgumentParser(description="Workers, fast path and agent on this machine, until Ctrl-C.")
     add_flags(parser)
+    interruptible()
     stack = None
     try:
         stack = Stack(settings_of(parser.parse_args()), say)
         stack.start()
         say(f"everything runs; Ctrl-C stops it\n\n{tour(stack)}\n")
         watch(stack)
-        say("stopping")
     except KeyboardInterrupt:
-        say("stopped while it started")
+        say("stopping")
     except StackError as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
     finally:
+        uninterruptible()
         if stack is not None:
             stack.stop()
     return 0
