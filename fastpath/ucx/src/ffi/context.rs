@@ -5,6 +5,18 @@ use super::{library, sys};
 use std::ffi::{CStr, CString};
 use std::ptr;
 
+/// An option of UCX.
+#[derive(Clone, Copy)]
+pub struct UcxOption {
+    /// The operator's variable for it, which wins.
+    pub variable: &'static str,
+    /// Its name for `ucp_config_modify`: without "UCX_", and for an option of a component (UCX 1.13) without the
+    /// component too.
+    pub name: &'static str,
+    /// Its value.
+    pub value: &'static str,
+}
+
 /// Owns a `ucp_context_h`.
 pub struct Context {
     pub(super) handle: sys::ucp_context_h,
@@ -17,17 +29,17 @@ unsafe impl Send for Context {}
 unsafe impl Sync for Context {}
 
 impl Context {
-    /// A context with these options (UCX names without "UCX_"). An option that the operator set in the environment
-    /// is left as it is; one that this UCX does not know is ignored.
+    /// A context with these options. One that the operator set in the environment is left as it is; one that this UCX
+    /// does not know is ignored.
     ///
     /// # Errors
     /// UCX's own: most often no such device or transport.
-    pub fn new(options: &[(&str, &str)]) -> Result<Self, Status> {
+    pub fn new(options: &[UcxOption]) -> Result<Self, Status> {
         library::prepare();
         let config = Config::read()?;
-        for (name, value) in options {
-            if std::env::var_os(format!("UCX_{name}")).is_none() {
-                config.modify(name, value);
+        for option in options {
+            if std::env::var_os(option.variable).is_none() {
+                config.modify(option.name, option.value);
             }
         }
         let params = sys::ucp_params_t {

@@ -36,10 +36,14 @@ pub fn prepare() {
     });
 }
 
-/// Whether other processes of the same user may look into this one through /proc (`PR_GET_DUMPABLE`).
-pub fn is_dumpable() -> bool {
+/// Whether every other process of the same user may look into this one through /proc: it has to be dumpable, and to
+/// hold no capability that the other one may lack (ptrace(2), "Ptrace access mode checking"). A fast path has none.
+pub fn peers_may_look() -> bool {
     // SAFETY: no pointers.
-    unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 }
+    let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) == 1 };
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    dumpable && permitted.is_some_and(|set| set.trim().bytes().all(|digit| digit == b'0'))
 }
 
 fn set_global(name: &CStr, value: &CStr) {

@@ -31,11 +31,11 @@ mod sys {
     include!(concat!(env!("OUT_DIR"), "/ucx.rs"));
 }
 
-pub use context::Context;
+pub use context::{Context, UcxOption};
 pub use endpoint::Endpoint;
 pub use epoll::Epoll;
 pub use lane::{Lane, Sent};
-pub use library::{is_dumpable, version, ENVIRONMENT};
+pub use library::{peers_may_look, version, ENVIRONMENT};
 pub use listener::{ConnectionRequest, Listener};
 pub use mailbox::{Mail, RendezvousHandle};
 pub use status::Status;

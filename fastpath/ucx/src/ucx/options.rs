@@ -1,12 +1,20 @@
 //! UCX options for each kind of transport.
 
-use crate::ffi::is_dumpable;
+use crate::ffi::{peers_may_look, UcxOption};
 use crate::transport::{TransportError, TransportKind};
 use std::net::SocketAddr;
 
 /// Large frames go in eager fragments: where the kernel or the CPU copies anyway, a rendezvous saves nothing, and UCX
 /// 1.13 asserts (aborts the process) in several places when a peer fails in the middle of one.
-const EAGER: (&str, &str) = ("RNDV_THRESH", "inf");
+const EAGER: UcxOption = UcxOption { variable: "UCX_RNDV_THRESH", name: "RNDV_THRESH", value: "inf" };
+
+/// No lanes for rendezvous: they would be over tcp beside shared memory, or over a second interface, carry nothing, and
+/// be polled all the same.
+const NO_RAILS: UcxOption = UcxOption { variable: "UCX_MAX_RNDV_RAILS", name: "MAX_RNDV_RAILS", value: "0" };
+
+const fn transports(value: &'static str) -> UcxOption {
+    UcxOption { variable: "UCX_TLS", name: "TLS", value }
+}
 
 /// Which of the two contexts a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,27 +50,24 @@ pub fn check_family(kind: TransportKind, address: SocketAddr) -> Result<(), Tran
     Ok(())
 }
 
-/// Options by UCX name without "UCX_", and without the component's prefix for those of a component: that is how
-/// `ucp_config_modify` of UCX 1.13 knows them. What the operator set in the environment wins.
-pub fn of(kind: TransportKind, reach: Reach) -> Vec<(&'static str, &'static str)> {
+/// The options of a context.
+pub fn of(kind: TransportKind, reach: Reach) -> Vec<UcxOption> {
     if reach == Reach::Local {
-        return vec![
-            EAGER,
-            // tcp carries nothing but the connection manager's words: memory is nearer, and with no rails for
-            // rendezvous UCX does not open lanes over tcp beside it.
-            ("TLS", "posix,tcp"),
-            ("MAX_RNDV_RAILS", "0"),
-            // Through /proc/PID/fd a segment has no name, and goes with the process. Nobody may look there where the
-            // process dropped privileges without an exec, or forbade dumps: then it gets a name in /dev/shm, which a
-            // SIGKILL leaves behind.
-            ("USE_PROC_LINK", if is_dumpable() { "y" } else { "n" }),
-        ];
+        // tcp carries nothing but the connection manager's words: memory is nearer.
+        return vec![transports("posix,tcp"), NO_RAILS, EAGER, proc_link()];
     }
     match kind {
         // UD does not work on soft-RoCE, and where it would, RC does.
-        TransportKind::Auto | TransportKind::Shm => vec![("TLS", "^posix,sysv,cma,ud")],
-        // One rail: no lane over a second interface that carries nothing and is polled all the same.
-        TransportKind::Tcp => vec![("TLS", "tcp"), ("MAX_RNDV_RAILS", "1")],
-        TransportKind::Rc => vec![("TLS", "rc_verbs,rc_mlx5")],
+        TransportKind::Auto | TransportKind::Shm => vec![transports("^posix,sysv,cma,ud")],
+        TransportKind::Tcp => vec![transports("tcp"), NO_RAILS, EAGER],
+        TransportKind::Rc => vec![transports("rc_verbs,rc_mlx5")],
     }
+}
+
+/// Through /proc/PID/fd a segment has no name, and goes with the process. Nobody may look there where the process
+/// dropped privileges without an exec, forbade dumps, or has a capability that the peer lacks: then it gets a name in
+/// /dev/shm, which a SIGKILL leaves behind.
+fn proc_link() -> UcxOption {
+    let value = if peers_may_look() { "y" } else { "n" };
+    UcxOption { variable: "UCX_POSIX_USE_PROC_LINK", name: "USE_PROC_LINK", value }
 }

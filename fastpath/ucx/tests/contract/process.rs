@@ -67,6 +67,8 @@ impl Process {
     fn start(role: &str, kind: TransportKind, address: SocketAddr) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", role, "--ignored", "--nocapture", "--test-threads=1"]);
+        // Segments without a name: nothing of a killed child stays in /dev/shm.
+        command.env("UCX_POSIX_USE_PROC_LINK", "y");
         command.env(CHILD_ADDRESS, address.to_string()).env(CHILD_KIND, kind.name());
         Self(command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap())
     }
