@@ -56,11 +56,14 @@ def test_killed_worker_ends_its_stream_with_an_error_and_the_other_answers(own_s
 
 
 def busy_worker(stack: Stack) -> int:
-    """Index of the worker that runs the only request there is."""
-    samples = stack.fastpath.metrics()
-    running = [total(samples, "dpu_worker_outstanding", worker=f"w{index}") for index in range(2)]
-    assert sum(running) == 1
-    return running.index(1)
+    """Index of the worker that runs the only request there is; the fast path publishes this a few times a second."""
+
+    def running() -> list[float]:
+        samples = stack.fastpath.metrics()
+        return [total(samples, "dpu_worker_outstanding", worker=f"w{index}") for index in range(2)]
+
+    until(lambda: sum(running()) == 1, "one worker is seen to be busy", 5)
+    return running().index(1)
 
 
 def test_restarted_worker_is_used_again(own_stack: Stack) -> None:
