@@ -60,7 +60,7 @@ def _chat(system: str) -> bytes:
 
 
 def answer_body() -> bytes:
-    """What the back end of nginx and HAProxy says: as long as our own answer, about 300 bytes."""
+    """What the back end of nginx and HAProxy says: byte for byte the shape of our own answer, 351 bytes."""
     document = {
         "id": "chatcmpl-0123456789abcdef0123456789abcdef",
         "object": "chat.completion",
@@ -73,7 +73,12 @@ def answer_body() -> bytes:
                 "finish_reason": "stop",
             }
         ],
-        "usage": {"prompt_tokens": 170, "completion_tokens": ANSWER_TOKENS, "total_tokens": 170 + ANSWER_TOKENS},
+        "usage": {
+            "prompt_tokens": 166,
+            "completion_tokens": ANSWER_TOKENS,
+            "total_tokens": 166 + ANSWER_TOKENS,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
     }
     return json.dumps(document, separators=(",", ":")).encode()
 

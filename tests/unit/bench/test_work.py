@@ -16,8 +16,9 @@ def test_request_is_one_kibibyte_of_json() -> None:
     assert json.loads(body)["messages"][-1]["content"] == "!echo tokens=8"
 
 
-def test_back_ends_answer_has_the_expected_shape() -> None:
+def test_back_ends_answer_has_the_expected_shape_and_our_length() -> None:
     work._check_shape(work.answer_body())
+    assert len(work.answer_body()) == 351
 
 
 @pytest.mark.parametrize(
