@@ -36,12 +36,11 @@ COUNTER_ROWS_MAX = 24
 
 def find_record(journal: Path, request_id: str) -> dict[str, Any]:
     """The journal's line of a request; it is written moments after the answer. Raises StackError."""
-    wanted = request_id.replace("-", "")
     until = time.monotonic() + JOURNAL_TIMEOUT_S
     while time.monotonic() < until:
         for line in journal.read_text().splitlines() if journal.exists() else ():
             record: dict[str, Any] = json.loads(line)
-            if str(record.get("request_id", "")).replace("-", "") in wanted:
+            if record["request_id"] == request_id:
                 return record
         time.sleep(0.05)
     raise StackError(f"{journal} has no line for request {request_id}")

@@ -141,7 +141,8 @@ class Answer:
 
     def refuse_late(self) -> None:
         """The fast path gives up at the deadline and cancels; this is for the case that it cannot say so."""
-        if self.job.deadline_ms and (self.clock() - self.started) * 1000 > self.job.deadline_ms:
+        since_arrival_ms = (self.clock() - self.started) * 1000 + self.job.queue_us / 1000
+        if self.job.deadline_ms and since_arrival_ms > self.job.deadline_ms:
             raise EngineError(Reason.WORKER_TIMEOUT, "the deadline passed while the engine answered", retry=False)
 
     def stop(self) -> None:
