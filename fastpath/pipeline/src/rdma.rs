@@ -8,7 +8,7 @@ use dpu_ucx::{
     Client, ClientConfig, Event, TransportKind, UcxConfig, UcxTransport, WorkerPhase, WorkerState,
 };
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +76,7 @@ fn refresh_peers(core: &Core) {
 /// # Errors
 /// The event descriptor cannot be watched.
 pub async fn run(core: Rc<Core>) -> io::Result<()> {
-    let fd = core.client.borrow().as_ref().and_then(Client::event_fd);
-    let watched = fd.map(|fd| AsyncFd::with_interest(Borrowed(fd), Interest::READABLE)).transpose()?;
+    let watched = watched_fd(&core)?;
     let mut events = Vec::new();
     let mut last_tick = clock::now();
     let mut idle_rounds = 0;
@@ -106,6 +105,17 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
     }
 }
 
+/// The transport's descriptor; a duplicate, so that it is ours for as long as the loop watches it.
+fn watched_fd(core: &Core) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+    let client = core.client.borrow();
+    let Some(fd) = client.as_ref().and_then(Client::event_fd) else { return Ok(None) };
+    let owned = fd.try_clone_to_owned()?;
+    // Deprecated because an `AsRawFd` may answer differently each time; an `OwnedFd` never does, and what replaces it
+    // is an unsafe function, which this crate has none of.
+    #[allow(deprecated)]
+    AsyncFd::with_interest(owned, Interest::READABLE).map(Some)
+}
+
 /// One round: true where something happened.
 fn progress(core: &Core, now: MonoNs, events: &mut Vec<Event>) -> bool {
     let worked = core.client.borrow_mut().as_mut().is_some_and(|client| client.poll(now, events) > 0);
@@ -121,7 +131,7 @@ fn progress(core: &Core, now: MonoNs, events: &mut Vec<Event>) -> bool {
 }
 
 /// Sleeps until the transport has something, somebody kicks, or a timer is due.
-async fn sleep(core: &Core, watched: Option<&AsyncFd<Borrowed>>, now: MonoNs) -> io::Result<()> {
+async fn sleep(core: &Core, watched: Option<&AsyncFd<OwnedFd>>, now: MonoNs) -> io::Result<()> {
     let timer = core.client.borrow().as_ref().and_then(Client::next_timer);
     let tick = core.has_timed_work().then(|| now.plus_ms(TICK_MS));
     let due = [timer, tick].into_iter().flatten().min();
@@ -142,14 +152,5 @@ async fn sleep(core: &Core, watched: Option<&AsyncFd<Borrowed>>, now: MonoNs) ->
         ready = readable => ready,
         () = core.kick.notified() => Ok(()),
         () = until => Ok(()),
-    }
-}
-
-/// The transport's descriptor: the client owns it and lives as long as the loop.
-struct Borrowed(RawFd);
-
-impl AsRawFd for Borrowed {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
     }
 }

@@ -15,6 +15,7 @@ use dpu_ucx::{
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 type Anything<T> = Result<T, Box<dyn Error>>;
@@ -182,9 +183,10 @@ fn now(clock: Instant) -> MonoNs {
 }
 
 /// Sleeps until the descriptor is readable or the timer is due.
-fn sleep(fd: Option<i32>, timer: Option<MonoNs>, now: MonoNs) {
+fn sleep(fd: Option<BorrowedFd<'_>>, timer: Option<MonoNs>, now: MonoNs) {
     let timeout_ms = timer.map_or(1000, |timer| timer.since(now).div_ceil(1_000_000).min(1000)) as i32;
-    let mut polled = libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 };
+    let mut polled =
+        libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid structure.
     unsafe { libc::poll(&mut polled, 1, timeout_ms) };
 }

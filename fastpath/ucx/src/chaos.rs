@@ -4,7 +4,7 @@ use crate::transport::{PeerId, Transport, TransportCounters, TransportError, Tra
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// How often something goes wrong, in 1/65536 per received frame; 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -173,7 +173,7 @@ impl<T: Transport> Transport for ChaosTransport<T> {
         out.len() - before
     }
 
-    fn event_fd(&self) -> Option<RawFd> {
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         self.inner.event_fd()
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that may wait for one peer to poll.
@@ -153,7 +153,7 @@ impl Transport for StubTransport {
         out.len() - before
     }
 
-    fn event_fd(&self) -> Option<RawFd> {
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// One connection of one transport. Never used twice in a transport's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,7 +158,7 @@ pub trait Transport {
     fn poll(&mut self, out: &mut Vec<TransportEvent>) -> usize;
 
     /// Readable when `poll` has work, after `arm` returned true. `None`: poll by timer.
-    fn event_fd(&self) -> Option<RawFd>;
+    fn event_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// True: nothing is pending, sleeping on `event_fd` is safe. False: poll again first.
     fn arm(&mut self) -> bool;

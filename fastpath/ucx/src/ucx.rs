@@ -21,7 +21,7 @@ use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
 use options::Reach;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// Larger buffers go back to the allocator.
@@ -270,8 +270,8 @@ impl Transport for UcxTransport {
         out.len() - before
     }
 
-    fn event_fd(&self) -> Option<RawFd> {
-        Some(self.epoll.fd())
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
     }
 
     /// Closing lanes are not armed: what a dead peer keeps pending would never let us sleep.

@@ -11,6 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ impl<T: Transport> Driver<T> {
     /// # Errors
     /// The event descriptor cannot be watched.
     pub fn new(server: Server<T>, config: &HostConfig, shared: Arc<Shared>, poll: Poll) -> io::Result<Self> {
-        let fd = server.event_fd();
+        let fd = server.event_fd().map(|fd| fd.as_raw_fd());
         if let Some(fd) = fd {
             poll.registry().register(&mut SourceFd(&fd), TRANSPORT, Interest::READABLE)?;
         }

@@ -1,7 +1,7 @@
 //! One file descriptor over the event descriptors of all lanes.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// An epoll instance. UCX adds the descriptors of each worker to it (`UCP_WORKER_PARAM_FIELD_EVENT_FD`).
 pub struct Epoll(OwnedFd);
@@ -29,5 +29,12 @@ impl Epoll {
     /// Readable when a lane has work.
     pub fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Epoll {
+    /// Readable when a lane has work.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

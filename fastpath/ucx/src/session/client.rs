@@ -16,7 +16,7 @@ use dpu_types::{Dispatch, MonoNs, Reason, RequestId};
 use slot::Slot;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// A request that has not ended.
 struct Pending {
@@ -25,9 +25,8 @@ struct Pending {
     received: bool,
     /// When it was cancelled.
     cancelled: Option<MonoNs>,
-    /// Completion tokens that came before `cancel`, and after.
+    /// Completion tokens that came, also after `cancel`.
     tokens: u32,
-    tokens_late: u32,
 }
 
 /// Sends requests to workers and reports what comes back. One thread drives it.
@@ -105,7 +104,7 @@ impl<T: Transport> Client<T> {
             },
         )?;
         slot.outstanding += 1;
-        let pending = Pending { slot: at, received: false, cancelled: None, tokens: 0, tokens_late: 0 };
+        let pending = Pending { slot: at, received: false, cancelled: None, tokens: 0 };
         self.requests.insert(d.request_id, pending);
         Ok(())
     }
@@ -153,7 +152,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Readable when `poll` has work, after `arm` returned true.
-    pub fn event_fd(&self) -> Option<RawFd> {
+    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         self.transport.event_fd()
     }
 

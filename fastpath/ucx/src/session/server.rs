@@ -16,7 +16,7 @@ use dpu_types::{MonoNs, Reason, RequestId};
 use peer::{Peer, Stage};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// A request that has not ended.
 #[derive(Default)]
@@ -98,7 +98,7 @@ impl<T: Transport> Server<T> {
     }
 
     /// Readable when `poll` has work, after `arm` returned true.
-    pub fn event_fd(&self) -> Option<RawFd> {
+    pub fn event_fd(&self) -> Option<BorrowedFd<'_>> {
         self.transport.event_fd()
     }
 

@@ -70,7 +70,7 @@ pub enum Event {
         id: RequestId,
         /// Completion tokens that were sent by the worker before it stopped.
         tokens_sent: u32,
-        /// Completion tokens generated and not delivered: the worker's count, and those that arrived after `cancel`.
+        /// Completion tokens generated and never sent.
         tokens_wasted: u32,
         /// Microseconds from CANCEL to free, by the worker's clock; by ours where the answer ended by itself.
         cancel_us: u64,

@@ -119,7 +119,7 @@ pub fn an_end_that_crosses_a_cancel_counts_as_cancelled<F: Factory>(factory: &F)
     let now = world.now();
     world.client.cancel(id(1), Reason::ClientGone, now);
     let answers = world.until_answers(1);
-    let Event::Cancelled { tokens_sent: 4, tokens_wasted: 4, .. } = answers[0] else { panic!("{answers:?}") };
+    let Event::Cancelled { tokens_sent: 4, tokens_wasted: 0, .. } = answers[0] else { panic!("{answers:?}") };
 }
 
 pub fn a_body_of_4_mib_arrives_whole<F: Factory>(factory: &F) {

@@ -188,11 +188,10 @@ impl<T: Transport> Client<T> {
             return;
         };
         pending.received = true;
+        pending.tokens = pending.tokens.saturating_add(body.token_count);
         if pending.cancelled.is_some() {
-            pending.tokens_late = pending.tokens_late.saturating_add(body.token_count);
             return;
         }
-        pending.tokens = pending.tokens.saturating_add(body.token_count);
         let finish = flags & FLAG_TOKENS_FINISH != 0;
         out.push(Event::Tokens {
             id,
@@ -218,9 +217,9 @@ impl<T: Transport> Client<T> {
         out.push(match (pending.cancelled, choices) {
             (Some(since), choices) => Event::Cancelled {
                 id,
-                tokens_sent: pending.tokens.saturating_add(pending.tokens_late),
-                // A whole answer that nobody wants any more is all waste.
-                tokens_wasted: choices.map_or(pending.tokens_late, |_| summary.completion_tokens),
+                tokens_sent: pending.tokens,
+                // A whole answer that nobody wants any more was never sent as tokens.
+                tokens_wasted: choices.map_or(0, |_| summary.completion_tokens),
                 cancel_us: now.since(since) / 1000,
             },
             (None, Some(choices)) => Event::Result { id, summary, choices },
@@ -242,9 +241,8 @@ impl<T: Transport> Client<T> {
         };
         if let Some(since) = pending.cancelled {
             let cancel_us = now.since(since) / 1000;
-            let (tokens_sent, tokens_wasted) =
-                (pending.tokens.saturating_add(pending.tokens_late), pending.tokens_late);
-            return out.push(Event::Cancelled { id, tokens_sent, tokens_wasted, cancel_us });
+            let tokens_sent = pending.tokens;
+            return out.push(Event::Cancelled { id, tokens_sent, tokens_wasted: 0, cancel_us });
         }
         let reason = Reason::from_number(body.reason).unwrap_or(Reason::WorkerFailed);
         let retry = flags & FLAG_FAIL_RETRY != 0 && !pending.received;
@@ -263,7 +261,7 @@ impl<T: Transport> Client<T> {
         out.push(Event::Cancelled {
             id,
             tokens_sent: body.tokens_sent,
-            tokens_wasted: body.tokens_wasted.saturating_add(pending.tokens_late),
+            tokens_wasted: body.tokens_wasted,
             cancel_us: body.cancel_us,
         });
     }
