@@ -11,6 +11,9 @@ ENGINE ?= llama
 WORKERS ?= 2
 CONFIG ?= deploy/config/dev.yaml
 ARGS ?=
+CASES ?= 100000
+# Test programs are linked without LTO: see deploy/setup/test.sh.
+WITHOUT_LTO := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 # One interpreter for the Rust module, whoever builds it, so that maturin, cargo test and clippy share their work.
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
@@ -57,6 +60,11 @@ bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy and ours: CPU
 .PHONY: testbed
 testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosses to a worker over RDMA verbs
 	@$(PY) deploy/testbed/run.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup ## property tests of the HTTP and JSON parsers with CASES=100000 random inputs each (no coverage guidance yet)
+	@cd fastpath && $(WITHOUT_LTO) PROPTEST_CASES=$(CASES) \
+	cargo test --release --locked -p dpu-http --test cuts -p dpu-policy --test json_properties
 
 .PHONY: format
 format: setup-python ## rewrite Python and Rust in the one format
