@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 POLL_S = 0.05
+PROBE_TIMEOUT_S = 2.0
 LOG_TAIL_LINES = 12
 
 
@@ -88,14 +90,22 @@ class Child:
 
 
 def probe(url: str) -> tuple[bool, str]:
-    """Whether a health URL answers 200, and what it said otherwise."""
+    """Whether a health URL answers 200, and what it said otherwise. A process that is busy may break off anywhere."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as answer:
             return answer.status == 200, ""
     except urllib.error.HTTPError as error:
-        return False, explained(error.read())
-    except OSError as error:
+        return False, said_by(error)
+    except (OSError, http.client.HTTPException) as error:
         return False, str(getattr(error, "reason", error))
+
+
+def said_by(error: urllib.error.HTTPError) -> str:
+    """The body of an answer that is not 200, as far as it comes."""
+    try:
+        return explained(error.read())
+    except (OSError, http.client.HTTPException):
+        return f"status {error.code}"
 
 
 def explained(body: bytes) -> str:

@@ -58,6 +58,29 @@ def test_child_that_is_never_ready_is_an_error_with_the_reason(tmp_path: Path) -
     made.stop(10)
 
 
+BROKEN_OFF = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("on", flush=True)
+while True:
+    peer, _ = server.accept()
+    peer.recv(1000)
+    peer.sendall(b"HTTP/1.1 503 no\\r\\ncontent-length: 100\\r\\n\\r\\nhalf")
+    peer.close()
+"""
+
+
+def test_health_answer_that_breaks_off_is_not_ready(tmp_path: Path) -> None:
+    port = free_port()
+    made = child(tmp_path, "-c", BROKEN_OFF, str(port), port=port)
+    made.start()
+    while "on" not in made.log.read_text():
+        pass
+    with pytest.raises(StackError, match="status 503"):
+        made.wait_for("/readyz", 0.5)
+    made.stop(10)
+
+
 def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     made = child(tmp_path, "-c", STUBBORN)
     made.start()
