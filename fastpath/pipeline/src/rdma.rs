@@ -20,6 +20,8 @@ use tokio::task::yield_now;
 /// millisecond. One round is about a microsecond: shared memory that is full is looked at for this long.
 const IDLE_ROUNDS_MAX: u32 = 64;
 const NAP: Duration = Duration::from_millis(1);
+/// How long CANCELLED is waited for: an engine stops between two tokens, and on a busy host one takes a second.
+const CANCEL_TIMEOUT_MS: u32 = 3000;
 
 /// Makes the client of a core.
 ///
@@ -36,6 +38,7 @@ pub fn client(
     let config = ClientConfig {
         fastpath_id: format!("{name}/{core}"),
         key: plan.worker_key.clone(),
+        cancel_timeout_ms: CANCEL_TIMEOUT_MS,
         ..ClientConfig::default()
     };
     Ok(Client::new(transport, config, Box::new(fill_random)))
