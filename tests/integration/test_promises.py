@@ -55,6 +55,25 @@ def test_killed_worker_ends_its_stream_with_an_error_and_the_other_answers(own_s
     assert (record["outcome"], record["reason"]) == ("failed", "worker_lost")
 
 
+def test_requests_that_had_not_begun_to_answer_go_to_the_other_worker(own_stack: Stack) -> None:
+    async def ask_and_kill() -> list[str | None]:
+        async with async_client(own_stack) as client:
+            waiting = [
+                asyncio.create_task(
+                    client.chat.completions.create(model="chat", messages=script(prefill_ms=700, tokens=3))
+                )
+                for _ in range(12)
+            ]
+            await asyncio.sleep(0.4)
+            own_stack.workers[0].kill()
+            return [answer.choices[0].message.content for answer in await asyncio.gather(*waiting)]
+
+    assert [str(text).split() for text in asyncio.run(ask_and_kill())] == [["tok"] * 3] * 12
+    samples = own_stack.fastpath.metrics()
+    assert total(samples, "dpu_request_retries_total") > 0
+    assert total(samples, "dpu_requests_total", outcome="answered") == 12
+
+
 def busy_worker(stack: Stack) -> int:
     """Index of the worker that runs the only request there is; the fast path publishes this a few times a second."""
 
