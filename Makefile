@@ -12,8 +12,6 @@ WORKERS ?= 2
 CONFIG ?= deploy/config/dev.yaml
 ARGS ?=
 CASES ?= 100000
-# Test programs are linked without LTO: see deploy/setup/test.sh.
-WITHOUT_LTO := CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 # One interpreter for the Rust module, whoever builds it, so that maturin, cargo test and clippy share their work.
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
@@ -63,7 +61,7 @@ testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosse
 
 .PHONY: fuzz
 fuzz: setup ## property tests of the HTTP and JSON parsers with CASES=100000 random inputs each (no coverage guidance yet)
-	@cd fastpath && $(WITHOUT_LTO) PROPTEST_CASES=$(CASES) \
+	@cd fastpath && PROPTEST_CASES=$(CASES) \
 	cargo test --release --locked -p dpu-http --test cuts -p dpu-policy --test json_properties
 
 .PHONY: format

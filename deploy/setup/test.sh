@@ -8,10 +8,7 @@ rust_log=$RUN_DIR/cargo-test.log
 rust_ok=$RUN_DIR/cargo-test.ok
 rm -f "$rust_ok"
 rust_status=0
-# Optimised as in production, linked without LTO: each of the many test programs would pay for it again (five of them:
-# 93 s of processor time with it, 12 s without). The module that Python tests load is the one that production loads.
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
-say "Rust tests (release profile without LTO)"
+say "Rust tests (release profile: the module's build is used again)"
 (cd fastpath && cargo test --release --workspace --locked --no-fail-fast && echo ok >"$rust_ok") 2>&1 |
   tee "$rust_log" | grep -vE '^(test .* \.\.\. ok|running [0-9]+ tests?|)$' || true
 [ -s "$rust_ok" ] || rust_status=1

@@ -137,9 +137,14 @@ impl Core {
             return Err(Reason::WorkersBusy);
         }
         let mut client = self.client.borrow_mut();
-        client.as_mut().ok_or(Reason::NoWorker)?.submit(dispatch, now)?;
+        let client = client.as_mut().ok_or(Reason::NoWorker)?;
+        client.submit(dispatch, now)?;
         self.slots.borrow_mut().insert(dispatch.request_id, Open { slot: Rc::clone(slot), deadline });
-        self.kick.notify_one();
+        // A send that is complete needs no progress, and the answer wakes the loop by itself. So does the next PING
+        // in a quarter of a second, and from then on there is a tick for the deadlines.
+        if client.is_sending() {
+            self.kick.notify_one();
+        }
         Ok(())
     }
 

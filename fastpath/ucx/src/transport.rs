@@ -163,6 +163,11 @@ pub trait Transport {
     /// True: nothing is pending, sleeping on `event_fd` is safe. False: poll again first.
     fn arm(&mut self) -> bool;
 
+    /// Sends that are not complete: `poll` has to be called, and no descriptor may tell when.
+    fn is_sending(&self) -> bool {
+        self.counters().bytes_in_flight > 0
+    }
+
     /// Ends a connection. Frames already sent are delivered where the peer still lives; no event of this peer
     /// follows.
     fn close(&mut self, peer: PeerId);

@@ -279,6 +279,10 @@ impl Transport for UcxTransport {
         self.early.is_empty() && self.lanes.iter().flatten().all(|state| state.closing || state.lane.arm())
     }
 
+    fn is_sending(&self) -> bool {
+        self.counters.bytes_in_flight > 0
+    }
+
     fn close(&mut self, peer: PeerId) {
         self.end(peer, false);
         self.early.retain(|event| event.peer() != peer);

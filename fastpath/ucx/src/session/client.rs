@@ -161,6 +161,11 @@ impl<T: Transport> Client<T> {
         self.early.is_empty() && self.transport.arm()
     }
 
+    /// Whether a send is not complete, so that `poll` has to be called before any sleep.
+    pub fn is_sending(&self) -> bool {
+        self.transport.is_sending()
+    }
+
     /// The state of one worker of the last `set_workers`; `None` beyond its end.
     pub fn state(&self, worker: usize) -> Option<WorkerState> {
         let slot = self.slots.get(*self.listed.get(worker)?)?.as_ref()?;
