@@ -21,6 +21,7 @@ pub enum Begun {
     /// A worker has it.
     Running(Box<Exchange>),
 }
+
 impl Begun {
     /// With the `allow` field of a 405.
     #[must_use]
@@ -31,26 +32,41 @@ impl Begun {
         self
     }
 }
-/// Runs policy over a request whose head is accepted and whose body is whole.
+/// A request that may be read on: who asks, and the plan that judges it.
+pub struct Admitted {
+    plan: Arc<Programmed>,
+    tenant: TenantIndex,
+}
+
+/// Judges a head before its body is read: nobody sends us megabytes before we know who it is.
+///
+/// # Errors
+/// The answer that says no, to be written in place of reading the body.
+pub fn admit(core: &Rc<Core>, record: &mut Record, head: &RequestHead) -> Result<Admitted, Refusal> {
+    let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
+    record.epoch = plan.epoch;
+    if *core.draining.borrow() {
+        return Err(Reason::Draining.into());
+    }
+    let tenant = plan.policy.authenticate(head.authorization.as_deref())?;
+    record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
+    if head.endpoint == Endpoint::Embeddings {
+        // Routed, but no engine of this build makes them yet.
+        return Err(Refusal::from(Reason::HttpNotFound).because("embeddings are not served yet"));
+    }
+    Ok(Admitted { plan, tenant })
+}
+
+/// Runs policy over an admitted request whose body is whole.
 pub fn begin(
     core: &Rc<Core>,
     mut record: Record,
+    admitted: Admitted,
     head: &RequestHead,
     body: &[u8],
     limits: &crate::Limits,
 ) -> Begun {
-    let Some(plan) = core.programmed.borrow().clone() else {
-        return refuse(core, record, &Reason::NotProgrammed.into(), None);
-    };
-    record.epoch = plan.epoch;
-    if *core.draining.borrow() {
-        return refuse(core, record, &Reason::Draining.into(), None);
-    }
-    let tenant = match plan.policy.authenticate(head.authorization.as_deref()) {
-        Ok(tenant) => tenant,
-        Err(refusal) => return refuse(core, record, &refusal, None),
-    };
-    record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
+    let Admitted { plan, tenant } = admitted;
     if !head.endpoint.takes_body() {
         let rate = plan.policy.rate(tenant, record.started);
         return list_models(core, record, &plan, tenant, head, rate);
@@ -75,6 +91,7 @@ fn answered(core: &Rc<Core>, answer: Answer, record: Record, reason: Reason) -> 
     let ending = Ending::new(Rc::clone(core), record, reason);
     Begun::Answered(Box::new(Answered { answer, ending }))
 }
+
 fn list_models(
     core: &Rc<Core>,
     mut record: Record,

@@ -153,16 +153,26 @@ impl Core {
         self.slots.borrow_mut().remove(&id);
     }
 
-    /// Stops a request that the worker still has; the record ends when the worker has confirmed.
-    pub fn abandon(&self, record: Record, reason: Reason, permit: Permit, outstanding: Outstanding) {
+    /// Stops a request before its answer was written. Where the worker still has it, the record ends when that has
+    /// confirmed; where the worker had ended it, and nobody has read that yet, the record ends at once.
+    pub fn abandon(
+        &self,
+        slot: &Slot,
+        record: Record,
+        reason: Reason,
+        permit: Permit,
+        outstanding: Outstanding,
+    ) {
         let id = record.request_id;
         self.forget(id);
-        let ended = Abandoned { record, reason, _permit: permit, _outstanding: outstanding };
-        self.abandoned.borrow_mut().insert(id, ended);
-        if let Some(client) = self.client.borrow_mut().as_mut() {
-            client.cancel(id, reason, clock::now());
+        let gone = Abandoned { record, reason, _permit: permit, _outstanding: outstanding };
+        let mut client = self.client.borrow_mut();
+        if client.as_mut().is_some_and(|client| client.cancel(id, reason, clock::now())) {
+            self.abandoned.borrow_mut().insert(id, gone);
+            self.kick.notify_one();
+        } else {
+            self.end_abandoned(gone, slot.take_last().as_ref());
         }
-        self.kick.notify_one();
     }
 
     /// Counts and journals the end of a request.
@@ -236,15 +246,21 @@ impl Core {
         if matches!(event, Event::Tokens { .. }) {
             return;
         }
-        let Some(mut gone) = self.abandoned.borrow_mut().remove(&id) else { return };
+        let gone = self.abandoned.borrow_mut().remove(&id);
+        if let Some(gone) = gone {
+            self.end_abandoned(gone, Some(event));
+        }
+    }
+
+    fn end_abandoned(&self, mut gone: Abandoned, last: Option<&Event>) {
         let delivered = gone.record.completion_tokens;
-        match event {
-            Event::Cancelled { tokens_sent, tokens_wasted, cancel_us, .. } => {
+        match last {
+            Some(Event::Cancelled { tokens_sent, tokens_wasted, cancel_us, .. }) => {
                 gone.record.tokens_wasted =
                     tokens_sent.saturating_sub(delivered).saturating_add(*tokens_wasted);
                 gone.record.cancel_us = Some(*cancel_us);
             }
-            Event::End { summary, .. } | Event::Result { summary, .. } => {
+            Some(Event::End { summary, .. } | Event::Result { summary, .. }) => {
                 gone.record.prompt_tokens = summary.prompt_tokens;
                 gone.record.cached_tokens = summary.cached_tokens;
                 gone.record.tokens_wasted = summary.completion_tokens.saturating_sub(delivered);

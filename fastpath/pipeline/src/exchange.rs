@@ -258,7 +258,7 @@ impl Exchange {
     fn stop(&mut self, reason: Reason, out: &mut Vec<u8>) -> Step {
         let step = self.fail(reason, out);
         if let Some(open) = self.open.take() {
-            self.core.abandon(open.record, reason, open.decision.permit, open.outstanding);
+            self.core.abandon(&self.slot, open.record, reason, open.decision.permit, open.outstanding);
         }
         step
     }
@@ -295,7 +295,9 @@ impl Drop for Exchange {
             open.record.status = reason.info().status;
         }
         match self.ended {
-            None => self.core.abandon(open.record, reason, open.decision.permit, open.outstanding),
+            None => {
+                self.core.abandon(&self.slot, open.record, reason, open.decision.permit, open.outstanding)
+            }
             Some(_) => self.core.end(&open.record, reason),
         }
     }

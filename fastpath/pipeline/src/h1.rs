@@ -1,7 +1,7 @@
 //! HTTP/1.x on one connection: head, body, exchange, answer; again while the connection is kept.
 
 use crate::answer::{refusal_answer, Answer};
-use crate::begin::{begin, refuse, Begun};
+use crate::begin::{admit, begin, refuse, Begun};
 use crate::connection::Io;
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
@@ -24,8 +24,11 @@ use tokio::time::{timeout, timeout_at, Instant};
 const READ_BYTES: usize = 16 * 1024;
 /// An answer buffer larger than this is given back to the allocator after use.
 const OUT_BYTES_KEPT: usize = 64 * 1024;
-/// How long a close_notify may take.
+/// How long a close may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// What is read and dropped of a body that was refused, so that its sender comes to read the answer: a socket closed
+/// over unread bytes is reset, and the reset may overtake the answer (RFC 9112, 9.6).
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Serves a connection until it ends. Every way out has been counted where there was something to count.
 pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
@@ -39,7 +42,7 @@ pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
     };
     while matches!(connection.one_request().await, Ok(Next::Keep)) {}
     // The client may be gone, and then there is nobody to tell.
-    let _ = timeout(CLOSE_TIMEOUT, connection.io.shutdown()).await;
+    let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
 }
 
 struct Connection<'l> {
@@ -74,6 +77,19 @@ struct Framing {
 }
 
 impl Connection<'_> {
+    async fn close(&mut self) -> io::Result<()> {
+        self.io.shutdown().await?;
+        let mut dropped = 0;
+        while dropped < LINGER_BYTES_MAX {
+            self.input.clear();
+            match read_some(&mut self.io, &mut self.input).await? {
+                0 => break,
+                read => dropped += read,
+            }
+        }
+        Ok(())
+    }
+
     async fn one_request(&mut self) -> io::Result<Next> {
         let head = match self.head().await? {
             Ok(Some(head)) => head,
@@ -81,7 +97,7 @@ impl Connection<'_> {
             Err(refusal) => return self.refuse_head(&refusal).await,
         };
         let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
-        let record = Record::accept(&self.core, endpoint, Protocol::H1);
+        let mut record = Record::accept(&self.core, endpoint, Protocol::H1);
         let mut framing =
             Framing { keep_alive: head.keep_alive, http10: head.http10, bodiless: head.bodiless };
         let request = match &head.request {
@@ -93,10 +109,14 @@ impl Connection<'_> {
                 return self.answer_begun(begun, framing).await;
             }
         };
-        let begun = match self.body(&head).await {
-            Ok(body) => begin(&self.core, record, request, &body, self.limits),
+        let read = match admit(&self.core, &mut record, request) {
+            Ok(admitted) => self.body(&head).await.map(|body| (admitted, body)),
+            Err(refusal) => Err(refusal),
+        };
+        let begun = match read {
+            Ok((admitted, body)) => begin(&self.core, record, admitted, request, &body, self.limits),
             Err(refusal) => {
-                framing.keep_alive = false;
+                framing.keep_alive &= head.body == BodyFraming::None;
                 refuse(&self.core, record, &refusal, None)
             }
         };

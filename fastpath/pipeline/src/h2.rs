@@ -1,7 +1,7 @@
 //! HTTP/2 on one connection through the h2 crate; every stream is a task of the core.
 
 use crate::answer::{refusal_answer, Answer};
-use crate::begin::{begin, refuse, Begun};
+use crate::begin::{admit, begin, refuse, Begun};
 use crate::connection::Io;
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
@@ -9,7 +9,7 @@ use crate::programmed::{Limits, Listener};
 use crate::record::{Protocol, Record};
 use bytes::{Bytes, BytesMut};
 use dpu_http::respond::{self, ResponseHead, EVENT_STREAM, JSON};
-use dpu_http::LengthCheck;
+use dpu_http::{H2Head, LengthCheck};
 use dpu_types::{Reason, Refusal};
 use h2::server::{Connection, SendResponse};
 use h2::{RecvStream, SendStream};
@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -29,6 +30,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Streams reset by the client that h2 remembers; more ends the connection (rapid reset, CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 64;
+
+/// Of a body that was refused, this much is still read, for so long.
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// The client went away, or would not read.
 struct Gone;
@@ -117,38 +122,24 @@ async fn stream(
     mut answer: SendResponse<Bytes>,
 ) {
     let limits = &listener.limits;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let bodiless = parts.method == http::Method::HEAD;
     let begun = match dpu_http::h2::request_head(&parts, &limits.head) {
+        Ok(head) => read_on(&core, head, &mut body, &mut answer, limits).await,
         Err(refused) => {
             *core.counters.lock().head_refusals.entry(refused.refusal.reason).or_default() += 1;
             let refusal = refusal_answer(&refused.refusal, core.mint(), None);
-            let _ = send_answer(&core, &mut answer, &refusal, bodiless, limits).await;
-            return;
-        }
-        Ok(head) => {
-            let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
-            let record = Record::accept(&core, endpoint, Protocol::H2);
-            match head.request {
-                Err(refusal) => refuse(&core, record, &refusal, None).allowing(head.allow),
-                Ok(request) => {
-                    let length = LengthCheck::new(head.content_length, limits.body_bytes_max);
-                    if head.expect_continue {
-                        // Where it cannot be sent the body does not come, and that has its own reason.
-                        let _ = answer.send_informational(interim());
-                    }
-                    match whole_body(body, length, limits).await {
-                        Ok(body) => begin(&core, record, &request, &body, limits),
-                        Err(refusal) => refuse(&core, record, &refusal, None),
-                    }
-                }
+            if send_answer(&core, &mut answer, &refusal, bodiless, limits).await.is_ok() {
+                linger(&mut body).await;
             }
+            return;
         }
     };
     match begun {
         Begun::Answered(answered) => {
             if send_answer(&core, &mut answer, &answered.answer, bodiless, limits).await.is_ok() {
                 answered.ending.written();
+                linger(&mut body).await;
             }
         }
         Begun::Running(exchange) => {
@@ -158,8 +149,53 @@ async fn stream(
     }
 }
 
+/// From an accepted head to what policy makes of the request.
+async fn read_on(
+    core: &Rc<Core>,
+    head: H2Head,
+    body: &mut RecvStream,
+    answer: &mut SendResponse<Bytes>,
+    limits: &Limits,
+) -> Begun {
+    let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
+    let mut record = Record::accept(core, endpoint, Protocol::H2);
+    let request = match head.request {
+        Ok(request) => request,
+        Err(refusal) => return refuse(core, record, &refusal, None).allowing(head.allow),
+    };
+    let admitted = match admit(core, &mut record, &request) {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(core, record, &refusal, None),
+    };
+    let length = LengthCheck::new(head.content_length, limits.body_bytes_max);
+    if head.expect_continue && length.is_ok() {
+        // Where it cannot be sent the body does not come, and that has its own reason.
+        let _ = answer.send_informational(interim());
+    }
+    match whole_body(body, length, limits).await {
+        Ok(body) => begin(core, record, admitted, &request, &body, limits),
+        Err(refusal) => refuse(core, record, &refusal, None),
+    }
+}
+
+/// Reads and drops what is left of a body that was refused. RFC 9113, 8.1 lets us reset the stream instead, but there
+/// are clients that then throw the answer away (curl 7.88).
+async fn linger(body: &mut RecvStream) {
+    let read = async {
+        let mut dropped = 0;
+        while let Some(Ok(data)) = body.data().await {
+            dropped += data.len();
+            if dropped > LINGER_BYTES_MAX || body.flow_control().release_capacity(data.len()).is_err() {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that gets the reset.
+    let _ = timeout(LINGER_TIME, read).await;
+}
+
 async fn whole_body(
-    mut body: RecvStream,
+    body: &mut RecvStream,
     length: Result<LengthCheck, Refusal>,
     limits: &Limits,
 ) -> Result<Bytes, Refusal> {

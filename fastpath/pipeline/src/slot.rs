@@ -29,6 +29,8 @@ struct Inner {
     waiting: VecDeque<Told>,
     bytes: usize,
     stopped: bool,
+    /// The frame that ended the request, where it came behind a `Stop`.
+    last: Option<Event>,
     waker: Option<Waker>,
 }
 
@@ -37,6 +39,9 @@ impl Slot {
     pub fn tell(&self, told: Told) {
         let mut inner = self.0.borrow_mut();
         if inner.stopped {
+            if let Told::Frame(event) = told {
+                inner.last = is_last(&event).then_some(event);
+            }
             return;
         }
         inner.bytes += size(&told);
@@ -70,6 +75,18 @@ impl Slot {
         .await
     }
 
+    /// The frame that ended the request, if it has come and nobody has taken it. What came before it is dropped.
+    pub fn take_last(&self) -> Option<Event> {
+        while let Some(told) = self.try_next() {
+            if let Told::Frame(event) = told {
+                if is_last(&event) {
+                    return Some(event);
+                }
+            }
+        }
+        self.0.borrow_mut().last.take()
+    }
+
     /// Ready once there is a `Stop` in the queue. For the time of a write, when nobody waits for `next`.
     pub async fn stopped(&self) {
         poll_fn(|context| {
@@ -82,6 +99,11 @@ impl Slot {
         })
         .await;
     }
+}
+
+/// After it nothing follows for the request.
+const fn is_last(event: &Event) -> bool {
+    !matches!(event, Event::Tokens { .. } | Event::WorkerChanged { .. })
 }
 
 fn size(told: &Told) -> usize {
@@ -125,6 +147,23 @@ mod tests {
         assert!(matches!(slot.try_next(), Some(Told::Frame(_))));
         assert!(matches!(slot.try_next(), Some(Told::Stop(Reason::ClientTooSlow))));
         assert!(slot.try_next().is_none());
+    }
+
+    #[test]
+    fn the_frame_that_ended_a_request_is_found_among_unread_ones_and_behind_a_stop() {
+        let end = || Told::Frame(Event::End { id: RequestId::NONE, summary: dpu_ucx::Summary::default() });
+        let unread = Slot::default();
+        unread.tell(tokens(1));
+        unread.tell(end());
+        let stopped = Slot::default();
+        stopped.tell(Told::Stop(Reason::WorkerTimeout));
+        stopped.tell(tokens(1));
+        stopped.tell(end());
+        for slot in [unread, stopped] {
+            assert!(matches!(slot.take_last(), Some(Event::End { .. })));
+            assert!(slot.take_last().is_none());
+        }
+        assert!(Slot::default().take_last().is_none());
     }
 
     #[test]

@@ -110,11 +110,12 @@ impl<T: Transport> Client<T> {
     }
 
     /// Stops a request: CANCEL goes out, no more `Tokens` come. It ends by `Cancelled`, `Fail{WorkerLost}`, or
-    /// `Fail{WorkerTimeout}` after `cancel_timeout_ms`. An id that has ended, or was cancelled before, is ignored.
-    pub fn cancel(&mut self, id: RequestId, reason: Reason, now: MonoNs) {
-        let Some(pending) = self.requests.get_mut(&id) else { return };
+    /// `Fail{WorkerTimeout}` after `cancel_timeout_ms`. False where it has ended already: the event that says so is
+    /// out, and nothing follows.
+    pub fn cancel(&mut self, id: RequestId, reason: Reason, now: MonoNs) -> bool {
+        let Some(pending) = self.requests.get_mut(&id) else { return false };
         if pending.cancelled.is_some() {
-            return;
+            return true;
         }
         pending.cancelled = Some(now);
         let deadline_ms = self.config.cancel_timeout_ms;
@@ -124,6 +125,7 @@ impl<T: Transport> Client<T> {
             // A peer that is gone ends the request by its Lost event.
             let _ = link.send_or_keep(&mut self.transport, &mut self.counters, id, 0, &body);
         }
+        true
     }
 
     /// Makes progress: transport, order, handshakes, timers. Appends events; returns how many.

@@ -12,6 +12,9 @@ const EAGER: UcxOption = UcxOption { variable: "UCX_RNDV_THRESH", name: "RNDV_TH
 /// be polled all the same.
 const NO_RAILS: UcxOption = UcxOption { variable: "UCX_MAX_RNDV_RAILS", name: "MAX_RNDV_RAILS", value: "0" };
 
+/// Every tcp interface that UCX opens listens on a port of its own; for peers on this machine only on loopback.
+const LOOPBACK: UcxOption = UcxOption { variable: "UCX_NET_DEVICES", name: "NET_DEVICES", value: "lo" };
+
 const fn transports(value: &'static str) -> UcxOption {
     UcxOption { variable: "UCX_TLS", name: "TLS", value }
 }
@@ -54,7 +57,7 @@ pub fn check_family(kind: TransportKind, address: SocketAddr) -> Result<(), Tran
 pub fn of(kind: TransportKind, reach: Reach) -> Vec<UcxOption> {
     if reach == Reach::Local {
         // tcp carries nothing but the connection manager's words: memory is nearer.
-        return vec![transports("posix,tcp"), NO_RAILS, EAGER, proc_link()];
+        return vec![transports("posix,tcp"), LOOPBACK, NO_RAILS, EAGER, proc_link()];
     }
     match kind {
         // UD does not work on soft-RoCE, and where it would, RC does.

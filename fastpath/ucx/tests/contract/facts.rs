@@ -83,7 +83,7 @@ pub fn a_cancelled_request_is_confirmed<F: Factory>(factory: &F) {
     world.server().tokens(stream, 2, b"[]", false).unwrap();
     world.until_answers(1);
     let now = world.now();
-    world.client.cancel(id(1), Reason::ClientGone, now);
+    assert!(world.client.cancel(id(1), Reason::ClientGone, now));
     let cancel = ServerEvent::Cancel { stream, reason: Reason::ClientGone };
     world.until("cancelled", |world| world.server_events.contains(&cancel));
     assert_eq!(world.server().tokens(stream, 1, b"[]", false), Err(StreamGone::Cancelled));
@@ -96,6 +96,7 @@ pub fn a_cancelled_request_is_confirmed<F: Factory>(factory: &F) {
     };
     assert_eq!(ended, id(1));
     assert!(world.client.idle());
+    assert!(!world.client.cancel(id(1), Reason::ClientGone, now), "nothing follows for what has ended");
 }
 
 pub fn a_cancel_without_confirmation_times_out<F: Factory>(factory: &F) {
