@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import time
@@ -83,6 +84,7 @@ class Stack:
             if child is self.fastpath:
                 raise StackError(f"the fast path ended with status {status}; the end of {child.log}:\n{child.tail()}")
             self.say(f"{child.name} (pid {child.pid}) ended with status {status}; the stack goes on without it")
+            self.say(f"  to start it again: {shlex.join(child.command)}")
 
     def stop(self) -> None:
         """Stops everything, the last started first."""
