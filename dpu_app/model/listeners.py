@@ -35,8 +35,8 @@ class Limits(Part):
     """Connections at the same time, for the whole process."""
     head_bytes_max: Annotated[int, Field(ge=1_024, le=1_048_576)] = 16_384
     """Bytes of a request head."""
-    headers_max: Annotated[int, Field(ge=8, le=1_000)] = 100
-    """Header fields of a request."""
+    headers_max: Annotated[int, Field(ge=8, le=256)] = 100
+    """Header fields of a request; 256 is the parser's own ceiling (`HEADERS_CEILING`)."""
     body_bytes_max: Annotated[int, Field(ge=1_024, le=FRAME_BYTES_MAX - FRAME_FIELDS_BYTES)] = 4_194_304
     """Bytes of a request body."""
     json_depth_max: Annotated[int, Field(ge=4, le=128)] = 64
