@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -118,6 +119,9 @@ class Stack:
         flags += ["--key-file", str(self.effective.worker_key), "--transport", settings.transport]
         flags += ["--slots", str(settings.slots)] if settings.slots else []
         flags += ["--openai-url", settings.openai_url] if settings.engine == "openai" else []
+        if settings.engine == "llama":
+            # The threads of one model wait for each other by spinning: more of them than cores stand in their own way.
+            flags += ["--threads", str(max(1, (os.cpu_count() or 1) // len(self.effective.workers)))]
         theirs = f"={settings.openai_model}" if settings.engine == "openai" and settings.openai_model else ""
         for model in self.effective.models:
             flags += ["--model", model + theirs]
