@@ -49,7 +49,10 @@ class Child:
             self.popen = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        (self.run_dir / f"{self.name}.pid").write_text(f"{self.pid}\n")
+        # Whole or not at all: people and tests read it while the stack starts.
+        written = self.run_dir / f"{self.name}.pid.new"
+        written.write_text(f"{self.pid}\n")
+        written.replace(self.run_dir / f"{self.name}.pid")
 
     def ended(self) -> int | None:
         """Its exit status once it has ended."""
