@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -35,7 +36,8 @@ class Unread:
 
     def ask(self, text: str) -> None:
         """One streamed question as tenant beta."""
-        body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": text}]}
+        body: dict[str, Any] = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": text}]}
+        body["max_tokens"] = 2000  # the arm's default would end the stream inside the window
         stream = self.h2.get_next_available_stream_id()
         headers = [
             (":method", "POST"),
