@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import httpx
@@ -83,3 +84,15 @@ def test_requests_in_is_the_sum_over_outcomes(stack: Stack) -> None:
         return received == ended == len(stack.journal()) and total(samples, "dpu_requests_in_flight") == 0
 
     until(adds_up, "received = ended = journal lines, nothing in flight", 10)
+
+
+@pytest.mark.parametrize("framing", ["content-length", "transfer-encoding"])
+def test_sender_of_a_body_that_is_too_large_comes_to_read_why(stack: Stack, framing: str) -> None:
+    size = 10_000_000
+    length, wrap = (str(size), (b"", b"")) if framing == "content-length" else ("chunked", (b"%x\r\n" % size, b"\r\n"))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {ALPHA}\r\n"
+    head += f"content-type: application/json\r\n{framing}: {length}\r\n\r\n"
+    raw = socket.create_connection(("127.0.0.1", int(stack.url.rsplit(":", 1)[1])), timeout=10)
+    with trust(stack).wrap_socket(raw, server_hostname="localhost") as client:
+        client.sendall(head.encode() + wrap[0] + bytes(size) + wrap[1])
+        assert client.recv(4096).startswith(b"HTTP/1.1 413 ")

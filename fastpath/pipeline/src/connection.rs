@@ -18,6 +18,10 @@ use tokio_rustls::TlsAcceptor;
 /// After an accept that failed for want of descriptors, before the next.
 const ACCEPT_PAUSE_MS: u64 = 20;
 
+/// What is read and dropped, for a second or two, of a body that was refused, so that its sender comes to read the
+/// answer. Twice the largest body that can be allowed (8 MiB, a worker frame).
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Plaintext side of a connection.
 pub type Io = TlsStream<TcpStream>;
 

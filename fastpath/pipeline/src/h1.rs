@@ -2,7 +2,7 @@
 
 use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
-use crate::connection::Io;
+use crate::connection::{Io, LINGER_BYTES_MAX};
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
 use crate::programmed::{Limits, Listener};
@@ -24,11 +24,9 @@ use tokio::time::{timeout, timeout_at, Instant};
 const READ_BYTES: usize = 16 * 1024;
 /// An answer buffer larger than this is given back to the allocator after use.
 const OUT_BYTES_KEPT: usize = 64 * 1024;
-/// How long a close may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// What is read and dropped of a body that was refused, so that its sender comes to read the answer: a socket closed
-/// over unread bytes is reset, and the reset may overtake the answer (RFC 9112, 9.6).
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// How long a close may take, with what is read and dropped of a refused body: a socket closed over unread bytes is
+/// reset, and the reset may overtake the answer (RFC 9112, 9.6).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends. Every way out has been counted where there was something to count.
 pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {

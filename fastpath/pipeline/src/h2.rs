@@ -2,7 +2,7 @@
 
 use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
-use crate::connection::Io;
+use crate::connection::{Io, LINGER_BYTES_MAX};
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
 use crate::programmed::{Limits, Listener};
@@ -31,8 +31,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Streams reset by the client that h2 remembers; more ends the connection (rapid reset, CVE-2023-44487).
 const RESET_STREAMS_MAX: usize = 64;
 
-/// Of a body that was refused, this much is still read, for so long.
-const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a refused body is still read.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// The client went away, or would not read.
