@@ -3,6 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 CRATE=$ROOT/fastpath/python
+PROFILE=${PROFILE:-release} # dev: built again in seconds after a change, slower to run
 RUST_FIX="install Rust with rustup (https://rustup.rs), or 'rustup update stable'; Debian 12's own cargo is too old"
 
 wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/fastpath/Cargo.toml")
@@ -22,14 +23,14 @@ stale() {
 
 build() {
   cd "$CRATE"
-  VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH maturin develop --release --locked
+  VIRTUAL_ENV=$VENV PATH=$VENV/bin:$PATH maturin develop --profile "$PROFILE" --locked
 }
 
 if stale; then
   mkdir -p "$STAMPS"
   touch "$STAMPS/module.began"
   title="Rust module dpu_fastpath"
-  [ -d "${CARGO_TARGET_DIR:-$ROOT/fastpath/target}/release" ] || title="$title (the first build takes some minutes)"
+  [ -d "${CARGO_TARGET_DIR:-$ROOT/fastpath/target}" ] || title="$title (the first build takes some minutes)"
   step "$title" "read the compiler's message above; 'make clean' if the build folder is broken" build
   mv "$STAMPS/module.began" "$STAMPS/module"
 else
