@@ -42,6 +42,14 @@ class Reason(IntEnum):
     HTTP_MEDIA_TYPE = 215
     HTTP_H2_PROTOCOL = 216
     HTTP_LENGTH_REQUIRED = 217
+    HTTP_BODY_TOO_SLOW = 220
+    HTTP_BODIES_FULL = 221
+    REQUESTS_FULL = 222
+    H2_RESETS = 224
+    H2_ERRORS = 225
+    H2_CONTINUATIONS = 226
+    H2_CONTROL_FRAMES = 227
+    H2_SMALL_DATA = 228
     AUTH_MISSING = 300
     AUTH_INVALID = 301
     MODEL_FORBIDDEN = 302
@@ -166,6 +174,38 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.HTTP_LENGTH_REQUIRED: ReasonInfo(
         411, "invalid_request_error", "length_required", "client", False,
         "a request with a body needs Content-Length or chunked coding",
+    ),
+    Reason.HTTP_BODY_TOO_SLOW: ReasonInfo(
+        408, "invalid_request_error", "body_too_slow", "client", True,
+        "the request body came more slowly than this listener allows",
+    ),
+    Reason.HTTP_BODIES_FULL: ReasonInfo(
+        503, "server_error", "bodies_full", "client", True,
+        "the unfinished bodies on this connection are larger than this listener allows",
+    ),
+    Reason.REQUESTS_FULL: ReasonInfo(
+        503, "server_error", "requests_full", "us", True,
+        "this instance has as many requests under way as it may have",
+    ),
+    Reason.H2_RESETS: ReasonInfo(
+        0, "", "", "client", False,
+        "the client reset more streams than this listener allows",
+    ),
+    Reason.H2_ERRORS: ReasonInfo(
+        0, "", "", "client", False,
+        "the client made us reset more streams than this listener allows",
+    ),
+    Reason.H2_CONTINUATIONS: ReasonInfo(
+        0, "", "", "client", False,
+        "a head came in more CONTINUATION frames than this listener allows",
+    ),
+    Reason.H2_CONTROL_FRAMES: ReasonInfo(
+        0, "", "", "client", False,
+        "more HTTP/2 control frames came than this listener allows",
+    ),
+    Reason.H2_SMALL_DATA: ReasonInfo(
+        0, "", "", "client", False,
+        "more tiny DATA frames came than this listener allows",
     ),
     Reason.AUTH_MISSING: ReasonInfo(
         401, "invalid_request_error", "missing_api_key", "client", False,

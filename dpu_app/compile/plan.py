@@ -82,6 +82,18 @@ def limits(item: Limits) -> PlanLimits:
         request_timeout_ms=duration_ms(item.request_timeout),
         h2_streams_max=item.h2_streams_max,
         drain_timeout_ms=duration_ms(item.drain_timeout),
+        body_bytes_per_s_min=item.body_bytes_per_s_min,
+        body_grace_ms=duration_ms(item.body_grace),
+        write_timeout_ms=duration_ms(item.write_timeout),
+        requests_per_connection_max=item.requests_per_connection_max,
+        requests_running_max=item.requests_running_max,
+        pipelined_bytes_max=item.pipelined_bytes_max,
+        bodies_bytes_max=item.bodies_bytes_max,
+        h2_resets_max=item.h2_resets_max,
+        h2_errors_max=item.h2_errors_max,
+        h2_continuations_max=item.h2_continuations_max,
+        h2_control_frames_max=item.h2_control_frames_max,
+        h2_small_data_max=item.h2_small_data_max,
     )
 
 

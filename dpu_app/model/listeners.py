@@ -55,6 +55,32 @@ class Limits(Part):
     """HTTP/2 streams at the same time on one connection."""
     drain_timeout: Duration = timedelta(seconds=10)
     """What running requests get to finish when the fast path stops."""
+    body_bytes_per_s_min: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_024
+    """Bytes per second that a body must bring, averaged from its head on, once `body_grace` is over."""
+    body_grace: Duration = timedelta(seconds=5)
+    """From the head to the moment when `body_bytes_per_s_min` begins to count."""
+    write_timeout: Duration = timedelta(seconds=30)
+    """For a client to take what is ready for it: one answer, or the events that are there at once."""
+    requests_per_connection_max: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000
+    """Requests on one connection; after the last one it is closed cleanly."""
+    requests_running_max: Annotated[int, Field(ge=1, le=65_536)] = 65_536
+    """Requests that workers have at the same time from one core; 65,536 is a core's own ceiling."""
+    pipelined_bytes_max: Annotated[int, Field(ge=1_024, le=1_048_576)] = 16_384
+    """HTTP/1: bytes read ahead of the answer that is under way; what is beyond waits in the socket."""
+    bodies_bytes_max: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 16_777_216
+    """HTTP/2: bytes of unfinished bodies on one connection, over all its streams."""
+    h2_resets_max: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """HTTP/2: streams that the client resets on one connection, less the answers that were begun on it."""
+    h2_errors_max: Annotated[int, Field(ge=1, le=1_000)] = 64
+    """HTTP/2: streams on one connection that the client makes us reset, less the answers that were finished on it."""
+    h2_continuations_max: Annotated[int, Field(ge=1, le=5)] = 4
+    """HTTP/2: CONTINUATION frames of one head; 5 is the ceiling of the h2 crate."""
+    h2_control_frames_max: Annotated[int, Field(ge=16, le=1_000_000)] = 1_000
+    """HTTP/2: SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown frames on one connection, less two for each frame of
+    ours that carries an answer."""
+    h2_small_data_max: Annotated[int, Field(ge=16, le=100_000)] = 1_000
+    """HTTP/2: DATA frames on one connection below 256 bytes that end no stream, less one for each larger one and four
+    for each answer."""
 
 
 class Listener(Part):

@@ -38,6 +38,18 @@ class PlanLimits:
     request_timeout_ms: int
     h2_streams_max: int
     drain_timeout_ms: int
+    body_bytes_per_s_min: int
+    body_grace_ms: int
+    write_timeout_ms: int
+    requests_per_connection_max: int
+    requests_running_max: int
+    pipelined_bytes_max: int
+    bodies_bytes_max: int
+    h2_resets_max: int
+    h2_errors_max: int
+    h2_continuations_max: int
+    h2_control_frames_max: int
+    h2_small_data_max: int
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,18 @@ def listener(item: PlanListener) -> pb.Listener:
             request_timeout_ms=limits.request_timeout_ms,
             h2_streams_max=limits.h2_streams_max,
             drain_timeout_ms=limits.drain_timeout_ms,
+            body_bytes_per_s_min=limits.body_bytes_per_s_min,
+            body_grace_ms=limits.body_grace_ms,
+            write_timeout_ms=limits.write_timeout_ms,
+            requests_per_connection_max=limits.requests_per_connection_max,
+            requests_running_max=limits.requests_running_max,
+            pipelined_bytes_max=limits.pipelined_bytes_max,
+            bodies_bytes_max=limits.bodies_bytes_max,
+            h2_resets_max=limits.h2_resets_max,
+            h2_errors_max=limits.h2_errors_max,
+            h2_continuations_max=limits.h2_continuations_max,
+            h2_control_frames_max=limits.h2_control_frames_max,
+            h2_small_data_max=limits.h2_small_data_max,
         ),
     )
 

@@ -143,6 +143,18 @@ class Limits(_message.Message):
     REQUEST_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     H2_STREAMS_MAX_FIELD_NUMBER: _builtins.int
     DRAIN_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    BODY_BYTES_PER_S_MIN_FIELD_NUMBER: _builtins.int
+    BODY_GRACE_MS_FIELD_NUMBER: _builtins.int
+    WRITE_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_CONNECTION_MAX_FIELD_NUMBER: _builtins.int
+    REQUESTS_RUNNING_MAX_FIELD_NUMBER: _builtins.int
+    PIPELINED_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    BODIES_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    H2_RESETS_MAX_FIELD_NUMBER: _builtins.int
+    H2_ERRORS_MAX_FIELD_NUMBER: _builtins.int
+    H2_CONTINUATIONS_MAX_FIELD_NUMBER: _builtins.int
+    H2_CONTROL_FRAMES_MAX_FIELD_NUMBER: _builtins.int
+    H2_SMALL_DATA_MAX_FIELD_NUMBER: _builtins.int
     connections_max: _builtins.int
     """per fast path process"""
     head_bytes_max: _builtins.int
@@ -159,6 +171,29 @@ class Limits(_message.Message):
     h2_streams_max: _builtins.int
     """per connection"""
     drain_timeout_ms: _builtins.int
+    body_bytes_per_s_min: _builtins.int
+    """averaged from the head on, after the grace"""
+    body_grace_ms: _builtins.int
+    write_timeout_ms: _builtins.int
+    """for a client to take what is ready"""
+    requests_per_connection_max: _builtins.int
+    """then the connection is closed cleanly"""
+    requests_running_max: _builtins.int
+    """per core"""
+    pipelined_bytes_max: _builtins.int
+    """HTTP/1, read ahead"""
+    bodies_bytes_max: _builtins.int
+    """HTTP/2, unfinished bodies of a connection"""
+    h2_resets_max: _builtins.int
+    """by the client, less answers begun"""
+    h2_errors_max: _builtins.int
+    """provoked from us, less answers finished"""
+    h2_continuations_max: _builtins.int
+    """of one head"""
+    h2_control_frames_max: _builtins.int
+    """less two for each frame of an answer"""
+    h2_small_data_max: _builtins.int
+    """less what larger ones and answers earn"""
     def __init__(
         self,
         *,
@@ -174,10 +209,22 @@ class Limits(_message.Message):
         request_timeout_ms: _builtins.int = ...,
         h2_streams_max: _builtins.int = ...,
         drain_timeout_ms: _builtins.int = ...,
+        body_bytes_per_s_min: _builtins.int = ...,
+        body_grace_ms: _builtins.int = ...,
+        write_timeout_ms: _builtins.int = ...,
+        requests_per_connection_max: _builtins.int = ...,
+        requests_running_max: _builtins.int = ...,
+        pipelined_bytes_max: _builtins.int = ...,
+        bodies_bytes_max: _builtins.int = ...,
+        h2_resets_max: _builtins.int = ...,
+        h2_errors_max: _builtins.int = ...,
+        h2_continuations_max: _builtins.int = ...,
+        h2_control_frames_max: _builtins.int = ...,
+        h2_small_data_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body_bytes_max", b"body_bytes_max", "body_timeout_ms", b"body_timeout_ms", "connections_max", b"connections_max", "drain_timeout_ms", b"drain_timeout_ms", "h2_streams_max", b"h2_streams_max", "handshake_timeout_ms", b"handshake_timeout_ms", "head_bytes_max", b"head_bytes_max", "head_timeout_ms", b"head_timeout_ms", "headers_max", b"headers_max", "idle_timeout_ms", b"idle_timeout_ms", "json_depth_max", b"json_depth_max", "request_timeout_ms", b"request_timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bodies_bytes_max", b"bodies_bytes_max", "body_bytes_max", b"body_bytes_max", "body_bytes_per_s_min", b"body_bytes_per_s_min", "body_grace_ms", b"body_grace_ms", "body_timeout_ms", b"body_timeout_ms", "connections_max", b"connections_max", "drain_timeout_ms", b"drain_timeout_ms", "h2_continuations_max", b"h2_continuations_max", "h2_control_frames_max", b"h2_control_frames_max", "h2_errors_max", b"h2_errors_max", "h2_resets_max", b"h2_resets_max", "h2_small_data_max", b"h2_small_data_max", "h2_streams_max", b"h2_streams_max", "handshake_timeout_ms", b"handshake_timeout_ms", "head_bytes_max", b"head_bytes_max", "head_timeout_ms", b"head_timeout_ms", "headers_max", b"headers_max", "idle_timeout_ms", b"idle_timeout_ms", "json_depth_max", b"json_depth_max", "pipelined_bytes_max", b"pipelined_bytes_max", "request_timeout_ms", b"request_timeout_ms", "requests_per_connection_max", b"requests_per_connection_max", "requests_running_max", b"requests_running_max", "write_timeout_ms", b"write_timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -73,6 +73,37 @@ pub struct Limits {
     pub request_timeout_ms: u32,
     /// HTTP/2 streams of a connection.
     pub h2_streams_max: u32,
+    /// Bytes per second of a body, from its head on, once the grace is over.
+    pub body_bytes_per_s_min: u32,
+    /// Before that rate counts.
+    pub body_grace: Duration,
+    /// For a client to take what is ready for it.
+    pub write_timeout: Duration,
+    /// Requests of one connection.
+    pub requests_per_connection_max: u32,
+    /// Requests that workers have from one core.
+    pub requests_running_max: usize,
+    /// HTTP/1: bytes read ahead of the answer that is under way.
+    pub pipelined_bytes_max: usize,
+    /// HTTP/2: bytes of unfinished bodies of a connection.
+    pub bodies_bytes_max: usize,
+    /// HTTP/2: what a connection may cost in frames.
+    pub frames: FrameLimits,
+}
+
+/// How many HTTP/2 frames that bring nothing a connection may send; each has its pool, which useful work refills.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameLimits {
+    /// RST_STREAM from the client.
+    pub resets_max: u32,
+    /// RST_STREAM that the client made us send.
+    pub errors_max: u32,
+    /// CONTINUATION of one head.
+    pub continuations_max: u32,
+    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown ones.
+    pub control_max: u32,
+    /// Tiny DATA.
+    pub small_data_max: u32,
 }
 
 /// One worker.
@@ -208,6 +239,18 @@ fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
         ("idle_timeout_ms", limits.idle_timeout_ms),
         ("request_timeout_ms", limits.request_timeout_ms),
         ("h2_streams_max", limits.h2_streams_max),
+        ("body_bytes_per_s_min", limits.body_bytes_per_s_min),
+        ("body_grace_ms", limits.body_grace_ms),
+        ("write_timeout_ms", limits.write_timeout_ms),
+        ("requests_per_connection_max", limits.requests_per_connection_max),
+        ("requests_running_max", limits.requests_running_max),
+        ("pipelined_bytes_max", limits.pipelined_bytes_max),
+        ("bodies_bytes_max", limits.bodies_bytes_max),
+        ("h2_resets_max", limits.h2_resets_max),
+        ("h2_errors_max", limits.h2_errors_max),
+        ("h2_continuations_max", limits.h2_continuations_max),
+        ("h2_control_frames_max", limits.h2_control_frames_max),
+        ("h2_small_data_max", limits.h2_small_data_max),
     ];
     if let Some((name, _)) = all.iter().find(|(_, value)| *value == 0) {
         return Err(problem(
@@ -232,6 +275,20 @@ fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
         idle_timeout: ms(limits.idle_timeout_ms),
         request_timeout_ms: limits.request_timeout_ms,
         h2_streams_max: limits.h2_streams_max,
+        body_bytes_per_s_min: limits.body_bytes_per_s_min,
+        body_grace: ms(limits.body_grace_ms),
+        write_timeout: ms(limits.write_timeout_ms),
+        requests_per_connection_max: limits.requests_per_connection_max,
+        requests_running_max: limits.requests_running_max as usize,
+        pipelined_bytes_max: limits.pipelined_bytes_max as usize,
+        bodies_bytes_max: limits.bodies_bytes_max as usize,
+        frames: FrameLimits {
+            resets_max: limits.h2_resets_max,
+            errors_max: limits.h2_errors_max,
+            continuations_max: limits.h2_continuations_max,
+            control_max: limits.h2_control_frames_max,
+            small_data_max: limits.h2_small_data_max,
+        },
     })
 }
 
