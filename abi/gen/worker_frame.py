@@ -94,6 +94,10 @@ class Request(Frame):
         ("receipt_edits", "u32"),
         ("arm", "string"),
         ("model", "string"),
+        ("trace_id", "bytes16"),
+        ("span_id", "u64"),
+        ("trace_flags", "u8"),
+        ("tracestate", "string"),
         ("body", "bytes"),
     )
     deadline_ms: int
@@ -105,6 +109,10 @@ class Request(Frame):
     receipt_edits: int
     arm: str
     model: str
+    trace_id: bytes
+    span_id: int
+    trace_flags: int
+    tracestate: str
     body: bytes
 
 

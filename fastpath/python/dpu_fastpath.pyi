@@ -104,6 +104,14 @@ class Job:
         """Microseconds from arrival to a free slot."""
 
     @property
+    def traceparent(self) -> str:
+        """`traceparent` for the engine: the fast path's span. Empty without one."""
+
+    @property
+    def tracestate(self) -> str:
+        """`tracestate` as the caller sent it; empty without one."""
+
+    @property
     def cancelled(self) -> bool:
         """Whether the fast path has sent CANCEL or is gone."""
 

@@ -3,7 +3,7 @@
 use crate::routing::{self, Refused};
 use crate::scan::malformed;
 use crate::target::Target;
-use dpu_types::{Reason, Refusal, RequestHead};
+use dpu_types::{Reason, Refusal, RequestHead, Trace};
 
 /// A field that may be there once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) struct Fields<'a> {
     conversation_id: Single<'a>,
     arm_override: Single<'a>,
     traceparent: Single<'a>,
+    /// May be there several times (W3C Trace Context, 3.3.1); empty, so without an allocation, for most requests.
+    tracestate: Vec<&'a [u8]>,
 }
 
 /// Options of all `connection` fields together.
@@ -75,6 +77,7 @@ impl<'a> Fields<'a> {
             (9, b'x') if is("x-dpu-arm") => self.arm_override.see(value),
             (10, b'c') if is("connection") => self.connection.see(value),
             (10, b'k') if is("keep-alive") => self.hop_by_hop = true,
+            (10, b't') if is("tracestate") => self.tracestate.push(value),
             (11, b't') if is("traceparent") => self.traceparent.see(value),
             (12, b'c') if is("content-type") => self.content_type.see(value),
             (13, b'a') if is("authorization") => self.authorization.see(value),
@@ -113,7 +116,7 @@ impl<'a> Fields<'a> {
             authorization: owned(self.authorization, "authorization is there twice")?,
             conversation_id: owned(self.conversation_id, "x-conversation-id is there twice")?,
             arm_override: owned(self.arm_override, "x-dpu-arm is there twice")?,
-            traceparent: traceparent(self.traceparent),
+            traceparent: trace(self.traceparent, &self.tracestate),
         })
     }
 
@@ -199,20 +202,10 @@ fn is_json(value: &[u8]) -> bool {
         })
 }
 
-/// The 55 characters of a valid field (W3C Trace Context, 3.2); a doubled or broken one starts a new trace, as it says.
-fn traceparent(field: Single<'_>) -> Option<String> {
-    let Single::One(value) = field else { return None };
-    let (known, future) = value.split_at_checked(55)?;
-    let is_lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let shape = known.iter().enumerate().all(|(index, byte)| match index {
-        2 | 35 | 52 => *byte == b'-',
-        _ => is_lower_hex(byte),
-    });
-    let version = &known[..2];
-    let tail = future.is_empty() || (version != b"00" && future[0] == b'-');
-    let not_zero = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
-    let valid = shape && tail && version != b"ff" && not_zero(&known[3..35]) && not_zero(&known[36..52]);
-    valid.then(|| format!("00{}", String::from_utf8_lossy(&known[2..])))
+/// A doubled or broken one starts a new trace, as W3C Trace Context (3.2.2, 4.3) says; `tracestate` goes with it.
+fn trace(parent: Single<'_>, state: &[&[u8]]) -> Option<Trace> {
+    let Single::One(value) = parent else { return None };
+    Trace::parse(value).map(|trace| trace.with_state(state))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn a_chat_request_gives_all_that_policy_needs() {
     assert_eq!(request.conversation_id.as_deref(), Some(&b"c1"[..]));
     assert_eq!(request.arm_override.as_deref(), Some(&b"canary"[..]));
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    assert_eq!(request.traceparent.as_deref(), Some(trace));
+    assert_eq!(request.traceparent.map(|caller| caller.text()).as_deref(), Some(trace));
     assert_eq!(head.body, BodyFraming::Length(12));
     assert!(head.keep_alive && !head.expect_continue && !head.http10 && !head.bodiless);
 }

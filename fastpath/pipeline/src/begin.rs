@@ -45,6 +45,7 @@ pub struct Admitted {
 pub fn admit(core: &Rc<Core>, record: &mut Record, head: &RequestHead) -> Result<Admitted, Refusal> {
     let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
     record.epoch = plan.epoch;
+    record.join(head.traceparent.as_ref());
     if *core.draining.borrow() {
         return Err(Reason::Draining.into());
     }

@@ -86,6 +86,7 @@ impl Placement<'_> {
             receipt_sha256: decision.receipt_sha256,
             receipt_edits: u32::try_from(decision.edits.len()).unwrap_or(u32::MAX),
             flags,
+            trace: record.trace.clone(),
             body: decision.body.clone(),
         }
     }

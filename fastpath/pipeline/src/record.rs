@@ -2,7 +2,7 @@
 
 use crate::clock;
 use dpu_policy::Edit;
-use dpu_types::{Endpoint, MonoNs, Reason, RequestId};
+use dpu_types::{Endpoint, MonoNs, Reason, RequestId, Trace};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -61,6 +61,10 @@ pub struct Record {
     pub started_unix_ms: u64,
     /// Minted here, answered as `x-request-id`.
     pub request_id: RequestId,
+    /// Our span: in the caller's trace, or in one that begins here.
+    pub trace: Trace,
+    /// The caller's span, 0 where the trace begins here.
+    pub parent_span_id: u64,
     /// Empty until authenticated.
     pub tenant: Option<Arc<str>>,
     /// What was asked for; `None` where the path or method is not served.
@@ -114,6 +118,8 @@ impl Record {
         Self {
             started: now,
             started_unix_ms: clock::unix_ms(),
+            trace: new_trace(request_id),
+            parent_span_id: 0,
             request_id,
             tenant: None,
             endpoint,
@@ -140,12 +146,22 @@ impl Record {
         }
     }
 
+    /// Becomes part of the caller's trace, where it has one: its trace id, a span of our own.
+    pub fn join(&mut self, caller: Option<&Trace>) {
+        let Some(caller) = caller else { return };
+        self.parent_span_id = caller.span_id;
+        self.trace = Trace { span_id: self.trace.span_id, ..caller.clone() };
+    }
+
     /// Appends the JSON line. Never prompt text, never keys.
     pub fn write_line(&self, reason: Reason, ended: MonoNs, out: &mut Vec<u8>) {
         let start = out.len();
         let line = Line {
             ts: clock::rfc3339(self.started_unix_ms),
             request_id: self.request_id.to_string(),
+            trace_id: hex(self.trace.trace_id),
+            span_id: hex(self.trace.span_id.to_be_bytes()),
+            parent_span_id: (self.parent_span_id != 0).then(|| hex(self.parent_span_id.to_be_bytes())),
             tenant: self.tenant.as_deref(),
             endpoint: self.endpoint.map(Endpoint::label),
             protocol: if self.protocol == Protocol::H2 { "h2" } else { "h1" },
@@ -186,6 +202,9 @@ impl Record {
 struct Line<'r> {
     ts: String,
     request_id: String,
+    trace_id: String,
+    span_id: String,
+    parent_span_id: Option<String>,
     tenant: Option<&'r str>,
     endpoint: Option<&'r str>,
     protocol: &'r str,
@@ -224,9 +243,16 @@ fn ms(ns: u64) -> f64 {
     (ns / 1000) as f64 / 1000.0
 }
 
-fn hex(bytes: [u8; 32]) -> String {
+/// A trace that begins here. Its ids are the request's 128 random bits, so that they cost no others; not sampled, since
+/// whoever samples (the engine behind us, or a caller before us) decides that.
+fn new_trace(id: RequestId) -> Trace {
+    let low = id.0.last_chunk::<8>().map_or(1, |bytes| u64::from_be_bytes(*bytes));
+    Trace { trace_id: id.0, span_id: low.max(1), flags: 0, state: None }
+}
+
+fn hex<const N: usize>(bytes: [u8; N]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(64);
+    let mut text = String::with_capacity(2 * N);
     for byte in bytes {
         text.push(char::from(DIGITS[usize::from(byte >> 4)]));
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
@@ -255,6 +281,26 @@ mod tests {
         assert_eq!(line["ttft_ms"], 2.5);
         assert_eq!(line["duration_ms"], 4.0);
         assert_eq!(line["request_id"], "07".repeat(16));
+    }
+
+    #[test]
+    fn a_trace_is_begun_where_there_is_none_and_joined_where_there_is_one() {
+        let mut record = Record::begin(RequestId([7; 16]), None, Protocol::H1, MonoNs(0));
+        let line = |record: &Record| {
+            let mut out = Vec::new();
+            record.write_line(Reason::None, MonoNs(0), &mut out);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+        };
+        let begun = line(&record);
+        assert_eq!(
+            (begun["trace_id"].clone(), begun["parent_span_id"].is_null()),
+            ("07".repeat(16).into(), true)
+        );
+        record.join(Trace::parse(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_ref());
+        let joined = line(&record);
+        assert_eq!(joined["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(joined["parent_span_id"], "b7ad6b7169203331");
+        assert_eq!((joined["span_id"].clone(), record.trace.flags), ("07".repeat(8).into(), 1));
     }
 
     #[test]

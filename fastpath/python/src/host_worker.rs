@@ -156,6 +156,23 @@ impl PyJob {
         self.inner.queue_us()
     }
 
+    /// `traceparent` for the engine: the fast path's span. Empty without one.
+    #[getter]
+    fn traceparent(&self) -> String {
+        let trace = &self.inner.request().trace;
+        if trace.is_some() {
+            trace.text()
+        } else {
+            String::new()
+        }
+    }
+
+    /// `tracestate` as the caller sent it; empty without one.
+    #[getter]
+    fn tracestate(&self) -> &str {
+        self.inner.request().trace.state.as_deref().unwrap_or_default()
+    }
+
     /// Whether the fast path has sent CANCEL or is gone.
     #[getter]
     fn cancelled(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What policy hands to RDMA: one decided request.
 
-use crate::RequestId;
+use crate::{RequestId, Trace};
 use bytes::Bytes;
 
 /// A sanitised request, its worker chosen (design section 3, border policy -> RDMA).
@@ -30,6 +30,8 @@ pub struct Dispatch {
     pub receipt_edits: u32,
     /// Flags of the REQUEST frame: stream, embeddings, completions.
     pub flags: u16,
+    /// The span that the worker's work belongs to.
+    pub trace: Trace,
     /// RFC 8785 canonical JSON.
     pub body: Bytes,
 }

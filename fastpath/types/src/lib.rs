@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod gen;
 pub mod ids;
 pub mod request;
+pub mod trace;
 pub mod wire;
 
 /// The plan as the agent sends it (`dpu_proto/fastpath/v1/fastpath.proto`).
@@ -18,3 +19,4 @@ pub use dispatch::Dispatch;
 pub use gen::reasons::{Fault, Reason, ReasonInfo};
 pub use ids::{MonoNs, RequestId};
 pub use request::{Endpoint, Refusal, RequestHead};
+pub use trace::Trace;

@@ -1,6 +1,6 @@
 //! A request's head as HTTP hands it to policy, whichever HTTP version it came over.
 
-use crate::Reason;
+use crate::{Reason, Trace};
 
 /// What is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,8 +52,8 @@ pub struct RequestHead {
     pub conversation_id: Option<Vec<u8>>,
     /// Value of `x-dpu-arm`, the tester's override.
     pub arm_override: Option<Vec<u8>>,
-    /// Value of `traceparent`, if it is well formed (W3C Trace Context).
-    pub traceparent: Option<String>,
+    /// `traceparent` with its `tracestate`, if it is valid (W3C Trace Context): the caller's span.
+    pub traceparent: Option<Trace>,
 }
 
 /// A reason with what only this case knows: for the answer's body, headers and the log.

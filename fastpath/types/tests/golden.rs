@@ -96,6 +96,10 @@ fn request_stream() -> Frame<'static> {
         receipt_edits: 2,
         arm: "stable",
         model: "smollm2",
+        trace_id: [0xc9; 16],
+        span_id: 0xb7ad_6b71_6920_3331,
+        trace_flags: 1,
+        tracestate: "rojo=00f0",
         body: br#"{"model":"smollm2"}"#,
     };
     frame(2, ID, 1, Body::Request(body))
@@ -112,6 +116,10 @@ fn request_completions_embeddings() -> Frame<'static> {
         receipt_edits: 0,
         arm: "",
         model: "",
+        trace_id: [0; 16],
+        span_id: 0,
+        trace_flags: 0,
+        tracestate: "",
         body: b"",
     };
     frame(3, ID, 6, Body::Request(body))

@@ -7,7 +7,7 @@
 //! The server answers each with a RESULT of about 300 bytes, and ends when its client goes. Both sleep on armed
 //! wake-ups, as the product does; the CPU time is user + system per round trip, measured after the handshake.
 
-use dpu_types::{Dispatch, MonoNs, RequestId};
+use dpu_types::{Dispatch, MonoNs, RequestId, Trace};
 use dpu_ucx::{
     Client, ClientConfig, Event, Server, ServerConfig, ServerEvent, Summary, TransportKind, UcxConfig,
     UcxTransport, WorkerPhase,
@@ -174,6 +174,7 @@ fn dispatch(bytes: usize) -> Dispatch {
         receipt_sha256,
         receipt_edits: 0,
         flags: 0,
+        trace: Trace::default(),
         body: body.into(),
     }
 }

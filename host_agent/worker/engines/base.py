@@ -81,6 +81,14 @@ class Job(Protocol):
         """Microseconds from arrival until a slot took the job."""
 
     @property
+    def traceparent(self) -> str:
+        """W3C `traceparent` for an engine that takes one: the fast path's span is the parent. Empty without one."""
+
+    @property
+    def tracestate(self) -> str:
+        """W3C `tracestate` as the caller sent it; empty without one."""
+
+    @property
     def cancelled(self) -> bool:
         """Whether the fast path has sent CANCEL, or is gone."""
 

@@ -102,7 +102,7 @@ class OpenAIEngine:
         """Server-sent events, one chunk an event, to `data: [DONE]`."""
         body = engine_body(job, model=self.upstream(job))
         path = "completions" if job.completions else "chat/completions"
-        async with self.client.stream("POST", path, json=body) as answer:
+        async with self.client.stream("POST", path, json=body, headers=trace_headers(job)) as answer:
             if answer.status_code != httpx2.codes.OK:
                 raise refused_by_engine(answer.status_code, "over HTTP")
             async for data in events(answer.aiter_bytes()):
@@ -114,11 +114,18 @@ class OpenAIEngine:
 
     async def embed(self, job: Job, sink: Sink) -> None:
         """One question, one answer."""
-        answer = await self.client.post("embeddings", json={**json.loads(job.body), "model": self.upstream(job)})
+        body = {**json.loads(job.body), "model": self.upstream(job)}
+        answer = await self.client.post("embeddings", json=body, headers=trace_headers(job))
         if answer.status_code != httpx2.codes.OK:
             raise refused_by_engine(answer.status_code, "over HTTP")
         whole = answer.json()
         sink.embeddings(whole["data"], (whole.get("usage") or {}).get("prompt_tokens") or 0)
+
+
+def trace_headers(job: Job) -> dict[str, str]:
+    """W3C Trace Context: the server's span becomes a child of the fast path's."""
+    headers = {"traceparent": job.traceparent, "tracestate": job.tracestate}
+    return {name: value for name, value in headers.items() if value}
 
 
 def client_of(options: OpenAIOptions) -> httpx2.AsyncClient:

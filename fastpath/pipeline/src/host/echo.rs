@@ -190,6 +190,7 @@ mod tests {
             receipt_edits: 0,
             arm: "stable".to_owned(),
             model: "chat".to_owned(),
+            trace: dpu_types::Trace::default(),
             body: Bytes::copy_from_slice(body.as_bytes()),
         }
     }

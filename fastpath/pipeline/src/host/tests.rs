@@ -5,7 +5,7 @@ use super::*;
 use crate::clock;
 use bytes::Bytes;
 use dpu_types::gen::worker_frame::FLAG_REQUEST_STREAM;
-use dpu_types::{Dispatch, Reason, RequestId};
+use dpu_types::{Dispatch, Reason, RequestId, Trace};
 use dpu_ucx::{Client, ClientConfig, Event, OwnedModel, StubHub, StubTransport, Summary, WorkerPhase};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,7 @@ impl Pair {
             receipt_sha256: digest.as_ref().try_into().unwrap(),
             receipt_edits: 0,
             flags,
+            trace: Trace::default(),
             body,
         };
         self.client.submit(&dispatch, clock::now()).unwrap();

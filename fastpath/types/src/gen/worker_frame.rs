@@ -76,6 +76,14 @@ pub struct Request<'a> {
     pub arm: &'a str,
     /// the engine's name of the model
     pub model: &'a str,
+    /// W3C trace id of the request; zero for no trace
+    pub trace_id: [u8; 16],
+    /// the fast path's span in it, a number whose 16 hex digits are the parent-id; zero for none
+    pub span_id: u64,
+    /// W3C trace flags: 1 sampled, 2 random trace id
+    pub trace_flags: u8,
+    /// as the caller sent it, at most 512 bytes; empty for none
+    pub tracestate: &'a str,
     /// RFC 8785 canonical JSON
     pub body: &'a [u8],
 }
@@ -331,6 +339,10 @@ impl<'a> Body<'a> {
                 out.u32(body.receipt_edits);
                 out.string(body.arm);
                 out.string(body.model);
+                out.bytes16(&body.trace_id);
+                out.u64(body.span_id);
+                out.u8(body.trace_flags);
+                out.string(body.tracestate);
                 out.bytes(body.body);
             }
             Self::Tokens(body) => {
@@ -419,6 +431,10 @@ impl<'a> Body<'a> {
                 receipt_edits: from.u32()?,
                 arm: from.string()?,
                 model: from.string()?,
+                trace_id: from.bytes16()?,
+                span_id: from.u64()?,
+                trace_flags: from.u8()?,
+                tracestate: from.string()?,
                 body: from.bytes()?,
             }),
             4 => Self::Tokens(Tokens {

@@ -221,6 +221,10 @@ fn request_body(d: &Dispatch) -> Body<'_> {
         receipt_edits: d.receipt_edits,
         arm: &d.arm,
         model: &d.model,
+        trace_id: d.trace.trace_id,
+        span_id: d.trace.span_id,
+        trace_flags: d.trace.flags,
+        tracestate: d.trace.state.as_deref().unwrap_or_default(),
         body: &d.body,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::transport::PeerId;
 use bytes::Bytes;
-use dpu_types::{Reason, RequestId};
+use dpu_types::{Reason, RequestId, Trace};
 
 /// How a request went, from END or RESULT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,11 +214,15 @@ pub struct OwnedRequest {
     pub arm: String,
     /// The engine's name of the model.
     pub model: String,
+    /// The fast path's span; `is_some` says whether there is one.
+    pub trace: Trace,
     /// RFC 8785 canonical JSON. A slice of the received frame.
     pub body: Bytes,
 }
 
 /// What the worker's side reports.
+// Made once a request and moved twice: cheaper than a box.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerEvent {
     /// A new request. End it with `result`, `end`, `fail` or `cancelled`.

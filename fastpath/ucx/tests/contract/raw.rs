@@ -94,6 +94,10 @@ pub fn request(body: &[u8]) -> Body<'_> {
         receipt_edits: 0,
         arm: "a",
         model: "m",
+        trace_id: [0; 16],
+        span_id: 0,
+        trace_flags: 0,
+        tracestate: "",
         body,
     })
 }

@@ -1,7 +1,7 @@
 //! A fast path and a worker in one thread, on real time.
 
 use crate::Factory;
-use dpu_types::{Dispatch, MonoNs, RequestId};
+use dpu_types::{Dispatch, MonoNs, RequestId, Trace};
 use dpu_ucx::{
     Client, ClientConfig, Event, OwnedModel, Server, ServerConfig, ServerEvent, StreamKey, Summary,
     WorkerPhase,
@@ -158,6 +158,11 @@ pub fn receipt(body: &[u8]) -> [u8; 32] {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body).as_ref().try_into().unwrap()
 }
 
+/// A span of a trace, as the fast path sends it.
+pub fn trace() -> Trace {
+    Trace { trace_id: [8; 16], span_id: 77, flags: 1, state: Some("rojo=1".into()) }
+}
+
 pub fn dispatch(number: u8, body: Vec<u8>) -> Dispatch {
     Dispatch {
         request_id: id(number),
@@ -172,6 +177,7 @@ pub fn dispatch(number: u8, body: Vec<u8>) -> Dispatch {
         receipt_sha256: receipt(&body),
         receipt_edits: 2,
         flags: 1,
+        trace: trace(),
         body: body.into(),
     }
 }

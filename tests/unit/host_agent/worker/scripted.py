@@ -21,6 +21,8 @@ class ScriptedJob:
         self.token_budget = 0
         self.deadline_ms = 60_000
         self.queue_us = 7
+        self.traceparent = ""
+        self.tracestate = ""
         self.cancelled = False
         self.__dict__.update(more)
         self.cancel_after = cancel_after

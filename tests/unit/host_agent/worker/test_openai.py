@@ -42,7 +42,7 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.asked.append(body | {"path": self.path, "authorization": self.headers["authorization"]})
+        self.asked.append(body | {"path": self.path, "headers": dict(self.headers)})
         if self.path.endswith("/embeddings"):
             return self.whole({"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 3}})
         play = body["messages"][0]["content"]
@@ -126,7 +126,16 @@ def test_stream_is_forwarded_with_usage(engine: OpenAIEngine) -> None:
     assert job.text == "Hello" and [count for count, _, _ in job.fragments] == [0, 1, 1, 0]
     assert (job.ending[1]["prompt_tokens"], job.ending[1]["completion_tokens"]) == (4, 2)
     asked = Server.asked[-1]
-    assert (asked["model"], asked["max_tokens"], asked["authorization"]) == ("llama-3", 5, "Bearer k")
+    assert (asked["model"], asked["max_tokens"], asked["headers"]["authorization"]) == ("llama-3", 5, "Bearer k")
+    assert "traceparent" not in asked["headers"]
+
+
+@pytest.mark.parametrize("embeddings", [False, True])
+def test_trace_is_forwarded_to_the_server(engine: OpenAIEngine, embeddings: bool) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    run(engine, ask("answer", traceparent=parent, tracestate="rojo=1", embeddings=embeddings))
+    headers = Server.asked[-1]["headers"]
+    assert (headers["traceparent"], headers["tracestate"]) == (parent, "rojo=1")
 
 
 def test_whole_answer_is_assembled(engine: OpenAIEngine) -> None:

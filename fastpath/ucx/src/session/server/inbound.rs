@@ -9,7 +9,7 @@ use crate::transport::{PeerId, Transport, TransportEvent};
 use bytes::Bytes;
 use dpu_types::gen::worker_frame::{self as frame, Body, Cancel, Drain, Hello, Welcome, VERSION};
 use dpu_types::wire::{Frame, ModelInfo};
-use dpu_types::{MonoNs, Reason, RequestId};
+use dpu_types::{MonoNs, Reason, RequestId, Trace};
 
 impl<T: Transport> Server<T> {
     pub(super) fn on_transport(&mut self, event: TransportEvent, now: MonoNs, out: &mut Vec<ServerEvent>) {
@@ -233,6 +233,12 @@ fn own(id: RequestId, flags: u16, body: &frame::Request<'_>, bytes: &Bytes) -> O
         receipt_edits: body.receipt_edits,
         arm: body.arm.to_owned(),
         model: body.model.to_owned(),
+        trace: Trace {
+            trace_id: body.trace_id,
+            span_id: body.span_id,
+            flags: body.trace_flags,
+            state: (!body.tracestate.is_empty()).then(|| body.tracestate.into()),
+        },
         body: bytes.slice_ref(body.body),
     }
 }
