@@ -24,6 +24,13 @@ class Reason(IntEnum):
     TLS_HANDSHAKE_FAILED = 100
     TLS_HANDSHAKE_TIMEOUT = 101
     CONNECTIONS_FULL = 102
+    TLS_VERSION = 103
+    TLS_NO_CERTIFICATE = 104
+    TLS_CLIENT_CERTIFICATE_MISSING = 105
+    TLS_CLIENT_CERTIFICATE_UNKNOWN_CA = 106
+    TLS_CLIENT_CERTIFICATE_EXPIRED = 107
+    TLS_CLIENT_CERTIFICATE_REVOKED = 108
+    TLS_CLIENT_CERTIFICATE_BAD = 109
     HTTP_MALFORMED_HEAD = 200
     HTTP_AMBIGUOUS_LENGTH = 201
     HTTP_HEAD_TOO_LARGE = 202
@@ -42,6 +49,7 @@ class Reason(IntEnum):
     HTTP_MEDIA_TYPE = 215
     HTTP_H2_PROTOCOL = 216
     HTTP_LENGTH_REQUIRED = 217
+    HTTP_MISDIRECTED = 218
     HTTP_BODY_TOO_SLOW = 220
     HTTP_BODIES_FULL = 221
     REQUESTS_FULL = 222
@@ -54,6 +62,12 @@ class Reason(IntEnum):
     AUTH_INVALID = 301
     MODEL_FORBIDDEN = 302
     MODEL_NOT_FOUND = 303
+    AUTH_TOKEN_EXPIRED = 304
+    AUTH_TOKEN_EARLY = 305
+    AUTH_TOKEN_AUDIENCE = 306
+    AUTH_TOKEN_CLAIMS = 307
+    AUTH_CERTIFICATE_EXPIRED = 308
+    AUTH_CERTIFICATE_REVOKED = 309
     JSON_SYNTAX = 310
     JSON_ENCODING = 311
     JSON_DUPLICATE_KEY = 312
@@ -102,6 +116,34 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.CONNECTIONS_FULL: ReasonInfo(
         0, "", "", "us", True,
         "the listener has as many connections as it may have",
+    ),
+    Reason.TLS_VERSION: ReasonInfo(
+        0, "", "", "client", False,
+        "the TLS peer speaks no version that this listener allows",
+    ),
+    Reason.TLS_NO_CERTIFICATE: ReasonInfo(
+        0, "", "", "client", False,
+        "no certificate here is for the name, or of the kind, that the TLS peer asked for",
+    ),
+    Reason.TLS_CLIENT_CERTIFICATE_MISSING: ReasonInfo(
+        0, "", "", "client", False,
+        "the TLS peer gave no client certificate, and this listener requires one",
+    ),
+    Reason.TLS_CLIENT_CERTIFICATE_UNKNOWN_CA: ReasonInfo(
+        0, "", "", "client", False,
+        "the client certificate was not issued by a CA of this listener",
+    ),
+    Reason.TLS_CLIENT_CERTIFICATE_EXPIRED: ReasonInfo(
+        0, "", "", "client", False,
+        "the client certificate has expired or is not valid yet",
+    ),
+    Reason.TLS_CLIENT_CERTIFICATE_REVOKED: ReasonInfo(
+        0, "", "", "client", False,
+        "the client certificate is revoked, or no revocation list here speaks for its issuer",
+    ),
+    Reason.TLS_CLIENT_CERTIFICATE_BAD: ReasonInfo(
+        0, "", "", "client", False,
+        "the client certificate, or the proof that the peer has its key, is not valid",
     ),
     Reason.HTTP_MALFORMED_HEAD: ReasonInfo(
         400, "invalid_request_error", "malformed_request", "client", False,
@@ -175,6 +217,10 @@ INFO: dict[Reason, ReasonInfo] = {
         411, "invalid_request_error", "length_required", "client", False,
         "a request with a body needs Content-Length or chunked coding",
     ),
+    Reason.HTTP_MISDIRECTED: ReasonInfo(
+        421, "invalid_request_error", "misdirected_request", "client", False,
+        "Host or :authority names another host than the one that the TLS handshake asked for",
+    ),
     Reason.HTTP_BODY_TOO_SLOW: ReasonInfo(
         408, "invalid_request_error", "body_too_slow", "client", True,
         "the request body came more slowly than this listener allows",
@@ -222,6 +268,30 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.MODEL_NOT_FOUND: ReasonInfo(
         404, "invalid_request_error", "model_not_found", "client", False,
         "the model does not exist",
+    ),
+    Reason.AUTH_TOKEN_EXPIRED: ReasonInfo(
+        401, "invalid_request_error", "token_expired", "client", False,
+        "the token has expired",
+    ),
+    Reason.AUTH_TOKEN_EARLY: ReasonInfo(
+        401, "invalid_request_error", "token_not_yet_valid", "client", False,
+        "the token is not valid yet",
+    ),
+    Reason.AUTH_TOKEN_AUDIENCE: ReasonInfo(
+        401, "invalid_request_error", "invalid_token_audience", "client", False,
+        "the token is for another audience",
+    ),
+    Reason.AUTH_TOKEN_CLAIMS: ReasonInfo(
+        401, "invalid_request_error", "invalid_token_claims", "client", False,
+        "the token is valid and its claims belong to no tenant",
+    ),
+    Reason.AUTH_CERTIFICATE_EXPIRED: ReasonInfo(
+        401, "invalid_request_error", "certificate_expired", "client", False,
+        "the client certificate of this connection has expired",
+    ),
+    Reason.AUTH_CERTIFICATE_REVOKED: ReasonInfo(
+        401, "invalid_request_error", "certificate_revoked", "client", False,
+        "the client certificate of this connection is revoked or no longer accepted: connect again",
     ),
     Reason.JSON_SYNTAX: ReasonInfo(
         400, "invalid_request_error", "invalid_json", "client", False,

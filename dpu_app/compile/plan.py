@@ -6,6 +6,7 @@ import os.path
 from dataclasses import replace
 
 from dpu_app.compile.buckets import buckets, from_bytes, to_bytes
+from dpu_app.model.credentials import Jwt
 from dpu_app.model.desired import Desired
 from dpu_app.model.listeners import Limits, Listener
 from dpu_app.model.models import Arm, Model
@@ -14,6 +15,7 @@ from dpu_app.model.plan import (
     Plan,
     PlanArm,
     PlanCertificate,
+    PlanJwt,
     PlanLimits,
     PlanListener,
     PlanModel,
@@ -34,10 +36,11 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         revision=revision,
         epoch=previous.epoch,
         listeners=tuple(listener(item, folder) for item in desired.listeners),
-        tenants=tuple(tenant(item) for item in desired.tenants),
+        tenants=tuple(tenant(item, folder) for item in desired.tenants),
         models=tuple(model(item, previous) for item in desired.models),
         workers=tuple(PlanWorker(item.name, item.address, pairs(item.labels)) for item in desired.workers),
         worker_key_file=absolute(desired.worker_key_file, folder),
+        token_cache_entries_max=desired.identity.token_cache_entries_max,
     )
     if plan.same_content(previous) and previous.epoch > 0:
         return plan
@@ -64,7 +67,16 @@ def listener(item: Listener, folder: str) -> PlanListener:
         )
         for certificate in item.certificates
     )
-    return PlanListener(item.name, item.address, certificates, limits(item.limits))
+    return PlanListener(
+        name=item.name,
+        address=item.address,
+        certificates=certificates,
+        limits=limits(item.limits),
+        tls_min_version=item.tls.min_version,
+        client_certificates=item.client_certificates,
+        client_ca_files=tuple(absolute(name, folder) for name in item.client_ca_files),
+        client_crl_files=tuple(absolute(name, folder) for name in item.client_crl_files),
+    )
 
 
 def limits(item: Limits) -> PlanLimits:
@@ -97,7 +109,7 @@ def limits(item: Limits) -> PlanLimits:
     )
 
 
-def tenant(item: Tenant) -> PlanTenant:
+def tenant(item: Tenant, folder: str) -> PlanTenant:
     """One tenant; a limit that does not apply is None or 0."""
     rate = item.limits.request_rate
     return PlanTenant(
@@ -107,6 +119,20 @@ def tenant(item: Tenant) -> PlanTenant:
         request_rate=PlanRate(rate.requests, duration_ms(rate.per), rate.burst or rate.requests) if rate else None,
         concurrency_max=item.limits.concurrency_max or 0,
         priority=item.priority,
+        client_certificates=tuple(match.kind_and_text() for match in item.client_certificates),
+        jwt=tuple(token(entry, folder) for entry in item.jwt),
+    )
+
+
+def token(item: Jwt, folder: str) -> PlanJwt:
+    """One issuer's tokens."""
+    return PlanJwt(
+        issuer=item.issuer,
+        audience=item.audience,
+        jwks_file=absolute(item.jwks_file, folder),
+        claims=pairs(item.claims),
+        algorithms=tuple(sorted(set(item.algorithms))),
+        leeway_ms=duration_ms(item.leeway),
     )
 
 

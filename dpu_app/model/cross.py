@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from dpu_app.model import cross_credentials
 from dpu_app.model.desired import Desired
-from dpu_app.model.problem import Finding, Location, path_text
+from dpu_app.model.problem import Finding, Location, Named, path_text, twice
 
-Named = tuple[Location, str]
+KEY_KINDS = 3  # ECDSA, RSA, Ed25519
 
 
 def findings(desired: Desired) -> list[Finding]:
     """Everything that does not fit, all at once, in the order of the file's parts."""
     checks: tuple[Callable[[Desired], Iterator[Finding]], ...] = (
         names, addresses, server_names, keys, tenant_models, weights, token_maxima, selectors,
+        cross_credentials.findings,
     )  # fmt: skip
     return [finding for check in checks for finding in check(desired)]
-
-
-def twice(what: str, fix: str, entries: Iterable[Named]) -> Iterator[Finding]:
-    """A finding for every entry whose text an earlier entry has."""
-    first: dict[str, Location] = {}
-    for loc, text in entries:
-        if text in first:
-            yield Finding(loc, f"{what} '{text}' is already at {path_text(first[text])}", fix)
-        first.setdefault(text, loc)
 
 
 def names(desired: Desired) -> Iterator[Finding]:
@@ -80,14 +73,22 @@ def host_of(address: str) -> str:
 
 
 def server_names(desired: Desired) -> Iterator[Finding]:
-    """One certificate per name and listener."""
+    """A name stands once under a certificate, and under one certificate per kind of key (the fast path knows kinds)."""
     for i, listener in enumerate(desired.listeners):
-        entries = (
-            (("listeners", i, "certificates", c, "server_names", n), name)
-            for c, certificate in enumerate(listener.certificates)
-            for n, name in enumerate(certificate.server_names)
-        )
-        yield from twice("the server name", "name it under one certificate only", entries)
+        seen: dict[str, Location] = {}
+        counts: dict[str, int] = {}
+        for c, certificate in enumerate(listener.certificates):
+            entries = [
+                (("listeners", i, "certificates", c, "server_names", n), name)
+                for n, name in enumerate(certificate.server_names)
+            ]
+            yield from twice("the server name", "name it once", entries)
+            for loc, name in entries:
+                counts[name] = counts.get(name, 0) + 1
+                if counts[name] > KEY_KINDS:
+                    what = f"'{name}' stands under more than {KEY_KINDS} certificates, first at {path_text(seen[name])}"
+                    yield Finding(loc, what, "one certificate for each kind of key (ECDSA, RSA) is enough")
+                seen.setdefault(name, loc)
 
 
 def keys(desired: Desired) -> Iterator[Finding]:

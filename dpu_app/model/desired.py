@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from dpu_app.model.credentials import Identity
 from dpu_app.model.listeners import Listeners
 from dpu_app.model.models import Models
 from dpu_app.model.part import FilePath, Part
@@ -29,5 +30,7 @@ class Desired(Part):
     """Who answers."""
     worker_key_file: FilePath
     """32 bytes or more that fast path and workers share; each proves to the other that it holds them."""
+    identity: Identity = Identity()
+    """How credentials are checked."""
     telemetry: Telemetry = Telemetry()
     """What is written down."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -83,6 +83,13 @@ class Limits(Part):
     for each answer."""
 
 
+class Tls(Part):
+    """Versions. Suites and groups are not for choosing: AEAD with ephemeral keys only, the cheapest first."""
+
+    min_version: Literal["1.2", "1.3"] = "1.3"
+    """The oldest version that is spoken; 1.2 only where clients cannot do better."""
+
+
 class Listener(Part):
     """One address that speaks HTTPS."""
 
@@ -91,7 +98,15 @@ class Listener(Part):
     address: Address
     """IP:PORT."""
     certificates: Annotated[Items[Certificate], Field(min_length=1, max_length=256)]
-    """At least one."""
+    """At least one. A name may stand under several certificates whose keys are of different kinds (ECDSA, RSA)."""
+    tls: Tls = Tls()
+    """TLS 1.3 only when left out."""
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    """Whether clients are asked for a certificate; `required` ends the handshake of those that have none."""
+    client_ca_files: Annotated[Items[FilePath], Field(max_length=64)] = ()
+    """PEM certificates of the CAs that may issue client certificates; sessions resume only under the same ones."""
+    client_crl_files: Annotated[Items[FilePath], Field(max_length=64)] = ()
+    """Revocation lists (PEM or DER). With any, a certificate whose issuer has none here is refused."""
     limits: Limits = Limits()
     """All of them have defaults."""
 

@@ -60,6 +60,10 @@ class PlanListener:
     address: str
     certificates: tuple[PlanCertificate, ...]
     limits: PlanLimits
+    tls_min_version: str = "1.3"
+    client_certificates: str = "none"
+    client_ca_files: tuple[str, ...] = ()
+    client_crl_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,18 @@ class PlanRate:
 
 
 @dataclass(frozen=True)
+class PlanJwt:
+    """Tokens of one issuer; `claims` are sorted pairs, the file is an absolute path."""
+
+    issuer: str
+    audience: str
+    jwks_file: str
+    claims: tuple[tuple[str, str], ...]
+    algorithms: tuple[str, ...]
+    leeway_ms: int
+
+
+@dataclass(frozen=True)
 class PlanTenant:
     """`keys` are SHA-256 digests in hex; `concurrency_max` 0 means no limit."""
 
@@ -81,6 +97,9 @@ class PlanTenant:
     request_rate: PlanRate | None
     concurrency_max: int
     priority: int
+    client_certificates: tuple[tuple[str, str], ...] = ()
+    """Kind (`san_dns`, ...) and text; digests in hex."""
+    jwt: tuple[PlanJwt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +149,7 @@ class Plan:
     models: tuple[PlanModel, ...] = ()
     workers: tuple[PlanWorker, ...] = ()
     worker_key_file: str = ""
+    token_cache_entries_max: int = 0
 
     def same_content(self, other: Plan) -> bool:
         """Whether only revision and epoch may differ."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 Location = tuple[str | int, ...]
+Named = tuple[Location, str]
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,12 @@ def path_text(loc: Location) -> str:
     for step in loc:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
+
+
+def twice(what: str, fix: str, entries: Iterable[Named]) -> Iterator[Finding]:
+    """A finding for every entry whose text an earlier entry has."""
+    first: dict[str, Location] = {}
+    for loc, text in entries:
+        if text in first:
+            yield Finding(loc, f"{what} '{text}' is already at {path_text(first[text])}", fix)
+        first.setdefault(text, loc)

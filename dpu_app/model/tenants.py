@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from dpu_app.model.credentials import CertificateMatch, Jwt
 from dpu_app.model.part import Duration, Items, ModelName, Name, Part, refusal, shorter_than
 
 KEY = re.compile(r"sha256:[0-9a-f]{64}")
@@ -51,8 +52,12 @@ class Tenant(Part):
 
     name: Name
     """Short and unique; metrics and logs carry it."""
-    keys: Annotated[Items[KeyReference], Field(min_length=1, max_length=64)]
+    keys: Annotated[Items[KeyReference], Field(max_length=64)] = ()
     """SHA-256 of each API key: `printf %s "$KEY" | sha256sum`. Several, so that a key can be changed at leisure."""
+    client_certificates: Annotated[Items[CertificateMatch], Field(max_length=64)] = ()
+    """Client certificates that speak for the tenant, on listeners that ask for them. An `authorization` header wins."""
+    jwt: Annotated[Items[Jwt], Field(max_length=16)] = ()
+    """Tokens that speak for the tenant."""
     models: Annotated[Items[ModelName], Field(min_length=1, max_length=256)]
     """Models that the tenant may use, by name (their aliases come with them)."""
     limits: TenantLimits = TenantLimits()

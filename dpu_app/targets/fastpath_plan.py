@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from dpu_app.model.plan import Plan, PlanArm, PlanListener, PlanModel, PlanTenant
+from dpu_app.model.plan import Plan, PlanArm, PlanJwt, PlanListener, PlanModel, PlanTenant
 from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
 
 
@@ -18,6 +18,7 @@ def to_proto(plan: Plan) -> pb.Plan:
         models=[model(item) for item in plan.models],
         workers=[pb.Worker(name=w.name, address=w.address, labels=dict(w.labels)) for w in plan.workers],
         worker_key_file=plan.worker_key_file,
+        token_cache_entries_max=plan.token_cache_entries_max,
     )
 
 
@@ -38,6 +39,10 @@ def listener(item: PlanListener) -> pb.Listener:
     ]
     limits = item.limits
     return pb.Listener(
+        tls_min_version=item.tls_min_version,
+        client_certificates=pb.ClientCertificates.Value(f"CLIENT_CERTIFICATES_{item.client_certificates.upper()}"),
+        client_ca_files=item.client_ca_files,
+        client_crl_files=item.client_crl_files,
         name=item.name,
         address=item.address,
         certificates=certificates,
@@ -82,6 +87,27 @@ def tenant(item: PlanTenant) -> pb.Tenant:
         else None,
         concurrency_max=item.concurrency_max,
         priority=item.priority,
+        client_certificates=[match(kind, text) for kind, text in item.client_certificates],
+        jwt=[token(entry) for entry in item.jwt],
+    )
+
+
+def match(kind: str, text: str) -> pb.CertificateMatch:
+    """One property of a client certificate."""
+    found = pb.CertificateMatch()
+    setattr(found, kind, bytes.fromhex(text) if kind.endswith("_sha256") else text)
+    return found
+
+
+def token(item: PlanJwt) -> pb.Jwt:
+    """One issuer's tokens."""
+    return pb.Jwt(
+        issuer=item.issuer,
+        audience=item.audience,
+        jwks_file=item.jwks_file,
+        claims=dict(item.claims),
+        algorithms=item.algorithms,
+        leeway_ms=item.leeway_ms,
     )
 
 

@@ -24,55 +24,65 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$dpu_proto/fastpath/v1/fastpath.proto\x12\x0f\x64pu.fastpath.v1\"\xea\x01\n\x04Plan\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12,\n\tlisteners\x18\x03 \x03(\x0b\x32\x19.dpu.fastpath.v1.Listener\x12(\n\x07tenants\x18\x04 \x03(\x0b\x32\x17.dpu.fastpath.v1.Tenant\x12&\n\x06models\x18\x05 \x03(\x0b\x32\x16.dpu.fastpath.v1.Model\x12(\n\x07workers\x18\x06 \x03(\x0b\x32\x17.dpu.fastpath.v1.Worker\x12\x17\n\x0fworker_key_file\x18\x07 \x01(\t\"\x86\x01\n\x08Listener\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x32\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x1c.dpu.fastpath.v1.Certificate\x12\'\n\x06limits\x18\x04 \x01(\x0b\x32\x17.dpu.fastpath.v1.Limits\"W\n\x0b\x43\x65rtificate\x12\x14\n\x0cserver_names\x18\x01 \x03(\t\x12\x18\n\x10\x63\x65rtificate_file\x18\x02 \x01(\t\x12\x18\n\x10private_key_file\x18\x03 \x01(\t\"\x84\x05\n\x06Limits\x12\x17\n\x0f\x63onnections_max\x18\x01 \x01(\r\x12\x16\n\x0ehead_bytes_max\x18\x02 \x01(\r\x12\x13\n\x0bheaders_max\x18\x03 \x01(\r\x12\x16\n\x0e\x62ody_bytes_max\x18\x04 \x01(\r\x12\x16\n\x0ejson_depth_max\x18\x05 \x01(\r\x12\x1c\n\x14handshake_timeout_ms\x18\x06 \x01(\r\x12\x17\n\x0fhead_timeout_ms\x18\x07 \x01(\r\x12\x17\n\x0f\x62ody_timeout_ms\x18\x08 \x01(\r\x12\x17\n\x0fidle_timeout_ms\x18\t \x01(\r\x12\x1a\n\x12request_timeout_ms\x18\n \x01(\r\x12\x16\n\x0eh2_streams_max\x18\x0b \x01(\r\x12\x18\n\x10\x64rain_timeout_ms\x18\x0c \x01(\r\x12\x1c\n\x14\x62ody_bytes_per_s_min\x18\r \x01(\r\x12\x15\n\rbody_grace_ms\x18\x0e \x01(\r\x12\x18\n\x10write_timeout_ms\x18\x0f \x01(\r\x12#\n\x1brequests_per_connection_max\x18\x10 \x01(\r\x12\x1c\n\x14requests_running_max\x18\x11 \x01(\r\x12\x1b\n\x13pipelined_bytes_max\x18\x12 \x01(\r\x12\x18\n\x10\x62odies_bytes_max\x18\x13 \x01(\r\x12\x15\n\rh2_resets_max\x18\x14 \x01(\r\x12\x15\n\rh2_errors_max\x18\x15 \x01(\r\x12\x1c\n\x14h2_continuations_max\x18\x16 \x01(\r\x12\x1d\n\x15h2_control_frames_max\x18\x17 \x01(\r\x12\x19\n\x11h2_small_data_max\x18\x18 \x01(\r\"\x99\x01\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nkey_sha256\x18\x02 \x03(\x0c\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x32\n\x0crequest_rate\x18\x04 \x01(\x0b\x32\x1c.dpu.fastpath.v1.RequestRate\x12\x17\n\x0f\x63oncurrency_max\x18\x05 \x01(\r\x12\x10\n\x08priority\x18\x06 \x01(\r\"C\n\x0bRequestRate\x12\x10\n\x08requests\x18\x01 \x01(\r\x12\x13\n\x0binterval_ms\x18\x02 \x01(\x04\x12\r\n\x05\x62urst\x18\x03 \x01(\r\"[\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\"\n\x04\x61rms\x18\x03 \x03(\x0b\x32\x14.dpu.fastpath.v1.Arm\x12\x0f\n\x07\x62uckets\x18\x04 \x01(\x0c\"\xe1\x01\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\x12\x14\n\x0c\x65ngine_model\x18\x03 \x01(\t\x12=\n\rworker_labels\x18\x04 \x03(\x0b\x32&.dpu.fastpath.v1.Arm.WorkerLabelsEntry\x12\x1a\n\x12max_tokens_default\x18\x05 \x01(\r\x12\x16\n\x0emax_tokens_max\x18\x06 \x01(\r\x1a\x33\n\x11WorkerLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8b\x01\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.dpu.fastpath.v1.Worker.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x0c\x41pplyRequest\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.dpu.fastpath.v1.Plan\"i\n\nApplyReply\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12*\n\x08problems\x18\x04 \x03(\x0b\x32\x18.dpu.fastpath.v1.Problem\"3\n\x07Problem\x12\r\n\x05\x65ntry\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0b\n\x03\x66ix\x18\x03 \x01(\t\"\x0f\n\rStatusRequest\"\xa7\x01\n\x0bStatusReply\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bplan_sha256\x18\x03 \x01(\x0c\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12.\n\x07workers\x18\x06 \x03(\x0b\x32\x1d.dpu.fastpath.v1.WorkerStatus\x12\x11\n\tlistening\x18\x07 \x03(\t\"\x86\x01\n\x0cWorkerStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x13\n\x0boutstanding\x18\x06 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"\"\n\x0c\x44rainRequest\x12\x12\n\ntimeout_ms\x18\x01 \x01(\r\"\x0c\n\nDrainReply2\xdc\x01\n\x08\x46\x61stPath\x12\x43\n\x05\x41pply\x12\x1d.dpu.fastpath.v1.ApplyRequest\x1a\x1b.dpu.fastpath.v1.ApplyReply\x12\x46\n\x06Status\x12\x1e.dpu.fastpath.v1.StatusRequest\x1a\x1c.dpu.fastpath.v1.StatusReply\x12\x43\n\x05\x44rain\x12\x1d.dpu.fastpath.v1.DrainRequest\x1a\x1b.dpu.fastpath.v1.DrainReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$dpu_proto/fastpath/v1/fastpath.proto\x12\x0f\x64pu.fastpath.v1\"\x8b\x02\n\x04Plan\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12,\n\tlisteners\x18\x03 \x03(\x0b\x32\x19.dpu.fastpath.v1.Listener\x12(\n\x07tenants\x18\x04 \x03(\x0b\x32\x17.dpu.fastpath.v1.Tenant\x12&\n\x06models\x18\x05 \x03(\x0b\x32\x16.dpu.fastpath.v1.Model\x12(\n\x07workers\x18\x06 \x03(\x0b\x32\x17.dpu.fastpath.v1.Worker\x12\x17\n\x0fworker_key_file\x18\x07 \x01(\t\x12\x1f\n\x17token_cache_entries_max\x18\x08 \x01(\r\"\x94\x02\n\x08Listener\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x32\n\x0c\x63\x65rtificates\x18\x03 \x03(\x0b\x32\x1c.dpu.fastpath.v1.Certificate\x12\'\n\x06limits\x18\x04 \x01(\x0b\x32\x17.dpu.fastpath.v1.Limits\x12\x17\n\x0ftls_min_version\x18\x05 \x01(\t\x12@\n\x13\x63lient_certificates\x18\x06 \x01(\x0e\x32#.dpu.fastpath.v1.ClientCertificates\x12\x17\n\x0f\x63lient_ca_files\x18\x07 \x03(\t\x12\x18\n\x10\x63lient_crl_files\x18\x08 \x03(\t\"W\n\x0b\x43\x65rtificate\x12\x14\n\x0cserver_names\x18\x01 \x03(\t\x12\x18\n\x10\x63\x65rtificate_file\x18\x02 \x01(\t\x12\x18\n\x10private_key_file\x18\x03 \x01(\t\"\x84\x05\n\x06Limits\x12\x17\n\x0f\x63onnections_max\x18\x01 \x01(\r\x12\x16\n\x0ehead_bytes_max\x18\x02 \x01(\r\x12\x13\n\x0bheaders_max\x18\x03 \x01(\r\x12\x16\n\x0e\x62ody_bytes_max\x18\x04 \x01(\r\x12\x16\n\x0ejson_depth_max\x18\x05 \x01(\r\x12\x1c\n\x14handshake_timeout_ms\x18\x06 \x01(\r\x12\x17\n\x0fhead_timeout_ms\x18\x07 \x01(\r\x12\x17\n\x0f\x62ody_timeout_ms\x18\x08 \x01(\r\x12\x17\n\x0fidle_timeout_ms\x18\t \x01(\r\x12\x1a\n\x12request_timeout_ms\x18\n \x01(\r\x12\x16\n\x0eh2_streams_max\x18\x0b \x01(\r\x12\x18\n\x10\x64rain_timeout_ms\x18\x0c \x01(\r\x12\x1c\n\x14\x62ody_bytes_per_s_min\x18\r \x01(\r\x12\x15\n\rbody_grace_ms\x18\x0e \x01(\r\x12\x18\n\x10write_timeout_ms\x18\x0f \x01(\r\x12#\n\x1brequests_per_connection_max\x18\x10 \x01(\r\x12\x1c\n\x14requests_running_max\x18\x11 \x01(\r\x12\x1b\n\x13pipelined_bytes_max\x18\x12 \x01(\r\x12\x18\n\x10\x62odies_bytes_max\x18\x13 \x01(\r\x12\x15\n\rh2_resets_max\x18\x14 \x01(\r\x12\x15\n\rh2_errors_max\x18\x15 \x01(\r\x12\x1c\n\x14h2_continuations_max\x18\x16 \x01(\r\x12\x1d\n\x15h2_control_frames_max\x18\x17 \x01(\r\x12\x19\n\x11h2_small_data_max\x18\x18 \x01(\r\"\xfc\x01\n\x06Tenant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nkey_sha256\x18\x02 \x03(\x0c\x12\x0e\n\x06models\x18\x03 \x03(\t\x12\x32\n\x0crequest_rate\x18\x04 \x01(\x0b\x32\x1c.dpu.fastpath.v1.RequestRate\x12\x17\n\x0f\x63oncurrency_max\x18\x05 \x01(\r\x12\x10\n\x08priority\x18\x06 \x01(\r\x12>\n\x13\x63lient_certificates\x18\x07 \x03(\x0b\x32!.dpu.fastpath.v1.CertificateMatch\x12!\n\x03jwt\x18\x08 \x03(\x0b\x32\x14.dpu.fastpath.v1.Jwt\"\x8f\x01\n\x10\x43\x65rtificateMatch\x12\x11\n\x07san_dns\x18\x01 \x01(\tH\x00\x12\x11\n\x07san_uri\x18\x02 \x01(\tH\x00\x12\x14\n\nsubject_cn\x18\x03 \x01(\tH\x00\x12\x1c\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\x0cH\x00\x12\x15\n\x0bspki_sha256\x18\x05 \x01(\x0cH\x00\x42\n\n\x08property\"\xc2\x01\n\x03Jwt\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\x12\x11\n\tjwks_file\x18\x03 \x01(\t\x12\x30\n\x06\x63laims\x18\x04 \x03(\x0b\x32 .dpu.fastpath.v1.Jwt.ClaimsEntry\x12\x12\n\nalgorithms\x18\x05 \x03(\t\x12\x11\n\tleeway_ms\x18\x06 \x01(\r\x1a-\n\x0b\x43laimsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x0bRequestRate\x12\x10\n\x08requests\x18\x01 \x01(\r\x12\x13\n\x0binterval_ms\x18\x02 \x01(\x04\x12\r\n\x05\x62urst\x18\x03 \x01(\r\"[\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\"\n\x04\x61rms\x18\x03 \x03(\x0b\x32\x14.dpu.fastpath.v1.Arm\x12\x0f\n\x07\x62uckets\x18\x04 \x01(\x0c\"\xe1\x01\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\r\x12\x14\n\x0c\x65ngine_model\x18\x03 \x01(\t\x12=\n\rworker_labels\x18\x04 \x03(\x0b\x32&.dpu.fastpath.v1.Arm.WorkerLabelsEntry\x12\x1a\n\x12max_tokens_default\x18\x05 \x01(\r\x12\x16\n\x0emax_tokens_max\x18\x06 \x01(\r\x1a\x33\n\x11WorkerLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8b\x01\n\x06Worker\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.dpu.fastpath.v1.Worker.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\x0c\x41pplyRequest\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.dpu.fastpath.v1.Plan\"i\n\nApplyReply\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12*\n\x08problems\x18\x04 \x03(\x0b\x32\x18.dpu.fastpath.v1.Problem\"3\n\x07Problem\x12\r\n\x05\x65ntry\x18\x01 \x01(\t\x12\x0c\n\x04what\x18\x02 \x01(\t\x12\x0b\n\x03\x66ix\x18\x03 \x01(\t\"\x0f\n\rStatusRequest\"\xa7\x01\n\x0bStatusReply\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bplan_sha256\x18\x03 \x01(\x0c\x12\r\n\x05ready\x18\x04 \x01(\x08\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12.\n\x07workers\x18\x06 \x03(\x0b\x32\x1d.dpu.fastpath.v1.WorkerStatus\x12\x11\n\tlistening\x18\x07 \x03(\t\"\x86\x01\n\x0cWorkerStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x11\n\tworker_id\x18\x04 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\x12\x13\n\x0boutstanding\x18\x06 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"\"\n\x0c\x44rainRequest\x12\x12\n\ntimeout_ms\x18\x01 \x01(\r\"\x0c\n\nDrainReply*v\n\x12\x43lientCertificates\x12\x1c\n\x18\x43LIENT_CERTIFICATES_NONE\x10\x00\x12 \n\x1c\x43LIENT_CERTIFICATES_OPTIONAL\x10\x01\x12 \n\x1c\x43LIENT_CERTIFICATES_REQUIRED\x10\x02\x32\xdc\x01\n\x08\x46\x61stPath\x12\x43\n\x05\x41pply\x12\x1d.dpu.fastpath.v1.ApplyRequest\x1a\x1b.dpu.fastpath.v1.ApplyReply\x12\x46\n\x06Status\x12\x1e.dpu.fastpath.v1.StatusRequest\x1a\x1c.dpu.fastpath.v1.StatusReply\x12\x43\n\x05\x44rain\x12\x1d.dpu.fastpath.v1.DrainRequest\x1a\x1b.dpu.fastpath.v1.DrainReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dpu_proto.fastpath.v1.fastpath_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_JWT_CLAIMSENTRY']._loaded_options = None
+  _globals['_JWT_CLAIMSENTRY']._serialized_options = b'8\001'
   _globals['_ARM_WORKERLABELSENTRY']._loaded_options = None
   _globals['_ARM_WORKERLABELSENTRY']._serialized_options = b'8\001'
   _globals['_WORKER_LABELSENTRY']._loaded_options = None
   _globals['_WORKER_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CLIENTCERTIFICATES']._serialized_start=3059
+  _globals['_CLIENTCERTIFICATES']._serialized_end=3177
   _globals['_PLAN']._serialized_start=58
-  _globals['_PLAN']._serialized_end=292
-  _globals['_LISTENER']._serialized_start=295
-  _globals['_LISTENER']._serialized_end=429
-  _globals['_CERTIFICATE']._serialized_start=431
-  _globals['_CERTIFICATE']._serialized_end=518
-  _globals['_LIMITS']._serialized_start=521
-  _globals['_LIMITS']._serialized_end=1165
-  _globals['_TENANT']._serialized_start=1168
-  _globals['_TENANT']._serialized_end=1321
-  _globals['_REQUESTRATE']._serialized_start=1323
-  _globals['_REQUESTRATE']._serialized_end=1390
-  _globals['_MODEL']._serialized_start=1392
-  _globals['_MODEL']._serialized_end=1483
-  _globals['_ARM']._serialized_start=1486
-  _globals['_ARM']._serialized_end=1711
-  _globals['_ARM_WORKERLABELSENTRY']._serialized_start=1660
-  _globals['_ARM_WORKERLABELSENTRY']._serialized_end=1711
-  _globals['_WORKER']._serialized_start=1714
-  _globals['_WORKER']._serialized_end=1853
-  _globals['_WORKER_LABELSENTRY']._serialized_start=1808
-  _globals['_WORKER_LABELSENTRY']._serialized_end=1853
-  _globals['_APPLYREQUEST']._serialized_start=1855
-  _globals['_APPLYREQUEST']._serialized_end=1906
-  _globals['_APPLYREPLY']._serialized_start=1908
-  _globals['_APPLYREPLY']._serialized_end=2013
-  _globals['_PROBLEM']._serialized_start=2015
-  _globals['_PROBLEM']._serialized_end=2066
-  _globals['_STATUSREQUEST']._serialized_start=2068
-  _globals['_STATUSREQUEST']._serialized_end=2083
-  _globals['_STATUSREPLY']._serialized_start=2086
-  _globals['_STATUSREPLY']._serialized_end=2253
-  _globals['_WORKERSTATUS']._serialized_start=2256
-  _globals['_WORKERSTATUS']._serialized_end=2390
-  _globals['_DRAINREQUEST']._serialized_start=2392
-  _globals['_DRAINREQUEST']._serialized_end=2426
-  _globals['_DRAINREPLY']._serialized_start=2428
-  _globals['_DRAINREPLY']._serialized_end=2440
-  _globals['_FASTPATH']._serialized_start=2443
-  _globals['_FASTPATH']._serialized_end=2663
+  _globals['_PLAN']._serialized_end=325
+  _globals['_LISTENER']._serialized_start=328
+  _globals['_LISTENER']._serialized_end=604
+  _globals['_CERTIFICATE']._serialized_start=606
+  _globals['_CERTIFICATE']._serialized_end=693
+  _globals['_LIMITS']._serialized_start=696
+  _globals['_LIMITS']._serialized_end=1340
+  _globals['_TENANT']._serialized_start=1343
+  _globals['_TENANT']._serialized_end=1595
+  _globals['_CERTIFICATEMATCH']._serialized_start=1598
+  _globals['_CERTIFICATEMATCH']._serialized_end=1741
+  _globals['_JWT']._serialized_start=1744
+  _globals['_JWT']._serialized_end=1938
+  _globals['_JWT_CLAIMSENTRY']._serialized_start=1893
+  _globals['_JWT_CLAIMSENTRY']._serialized_end=1938
+  _globals['_REQUESTRATE']._serialized_start=1940
+  _globals['_REQUESTRATE']._serialized_end=2007
+  _globals['_MODEL']._serialized_start=2009
+  _globals['_MODEL']._serialized_end=2100
+  _globals['_ARM']._serialized_start=2103
+  _globals['_ARM']._serialized_end=2328
+  _globals['_ARM_WORKERLABELSENTRY']._serialized_start=2277
+  _globals['_ARM_WORKERLABELSENTRY']._serialized_end=2328
+  _globals['_WORKER']._serialized_start=2331
+  _globals['_WORKER']._serialized_end=2470
+  _globals['_WORKER_LABELSENTRY']._serialized_start=2425
+  _globals['_WORKER_LABELSENTRY']._serialized_end=2470
+  _globals['_APPLYREQUEST']._serialized_start=2472
+  _globals['_APPLYREQUEST']._serialized_end=2523
+  _globals['_APPLYREPLY']._serialized_start=2525
+  _globals['_APPLYREPLY']._serialized_end=2630
+  _globals['_PROBLEM']._serialized_start=2632
+  _globals['_PROBLEM']._serialized_end=2683
+  _globals['_STATUSREQUEST']._serialized_start=2685
+  _globals['_STATUSREQUEST']._serialized_end=2700
+  _globals['_STATUSREPLY']._serialized_start=2703
+  _globals['_STATUSREPLY']._serialized_end=2870
+  _globals['_WORKERSTATUS']._serialized_start=2873
+  _globals['_WORKERSTATUS']._serialized_end=3007
+  _globals['_DRAINREQUEST']._serialized_start=3009
+  _globals['_DRAINREQUEST']._serialized_end=3043
+  _globals['_DRAINREPLY']._serialized_start=3045
+  _globals['_DRAINREPLY']._serialized_end=3057
+  _globals['_FASTPATH']._serialized_start=3180
+  _globals['_FASTPATH']._serialized_end=3400
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,24 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ClientCertificates:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClientCertificatesEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClientCertificates.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLIENT_CERTIFICATES_NONE: _ClientCertificates.ValueType  # 0
+    CLIENT_CERTIFICATES_OPTIONAL: _ClientCertificates.ValueType  # 1
+    CLIENT_CERTIFICATES_REQUIRED: _ClientCertificates.ValueType  # 2
+
+class ClientCertificates(_ClientCertificates, metaclass=_ClientCertificatesEnumTypeWrapper):
+    """Whether clients are asked for a certificate."""
+
+CLIENT_CERTIFICATES_NONE: ClientCertificates.ValueType  # 0
+CLIENT_CERTIFICATES_OPTIONAL: ClientCertificates.ValueType  # 1
+CLIENT_CERTIFICATES_REQUIRED: ClientCertificates.ValueType  # 2
+Global___ClientCertificates: _TypeAlias = ClientCertificates  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -31,12 +50,15 @@ class Plan(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     WORKER_KEY_FILE_FIELD_NUMBER: _builtins.int
+    TOKEN_CACHE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """of the store"""
     epoch: _builtins.int
     """rises by one with every plan that differs"""
     worker_key_file: _builtins.str
     """32 bytes or more; proves both sides of a worker connection"""
+    token_cache_entries_max: _builtins.int
+    """verified JWTs that each core remembers"""
     @_builtins.property
     def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___Listener]: ...
     @_builtins.property
@@ -55,10 +77,11 @@ class Plan(_message.Message):
         models: _abc.Iterable[Global___Model] | None = ...,
         workers: _abc.Iterable[Global___Worker] | None = ...,
         worker_key_file: _builtins.str = ...,
+        token_cache_entries_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "revision", b"revision", "tenants", b"tenants", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "revision", b"revision", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -72,13 +95,28 @@ class Listener(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    TLS_MIN_VERSION_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    CLIENT_CA_FILES_FIELD_NUMBER: _builtins.int
+    CLIENT_CRL_FILES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     address: _builtins.str
     """"127.0.0.1:8443", "[::1]:8443" """
+    tls_min_version: _builtins.str
+    """"1.2" or "1.3"; empty means "1.3" """
+    client_certificates: Global___ClientCertificates.ValueType
     @_builtins.property
     def certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Certificate]: ...
     @_builtins.property
     def limits(self) -> Global___Limits: ...
+    @_builtins.property
+    def client_ca_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """PEM; at least one unless client_certificates is NONE"""
+
+    @_builtins.property
+    def client_crl_files(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """PEM or DER; none means that revocation is not checked"""
+
     def __init__(
         self,
         *,
@@ -86,10 +124,14 @@ class Listener(_message.Message):
         address: _builtins.str = ...,
         certificates: _abc.Iterable[Global___Certificate] | None = ...,
         limits: Global___Limits | None = ...,
+        tls_min_version: _builtins.str = ...,
+        client_certificates: Global___ClientCertificates.ValueType = ...,
+        client_ca_files: _abc.Iterable[_builtins.str] | None = ...,
+        client_crl_files: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificates", b"certificates", "limits", b"limits", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificates", b"certificates", "client_ca_files", b"client_ca_files", "client_certificates", b"client_certificates", "client_crl_files", b"client_crl_files", "limits", b"limits", "name", b"name", "tls_min_version", b"tls_min_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,6 +282,8 @@ class Tenant(_message.Message):
     REQUEST_RATE_FIELD_NUMBER: _builtins.int
     CONCURRENCY_MAX_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    JWT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     concurrency_max: _builtins.int
     """0 means no limit"""
@@ -256,6 +300,10 @@ class Tenant(_message.Message):
     def request_rate(self) -> Global___RequestRate:
         """absent means no limit"""
 
+    @_builtins.property
+    def client_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateMatch]: ...
+    @_builtins.property
+    def jwt(self) -> _containers.RepeatedCompositeFieldContainer[Global___Jwt]: ...
     def __init__(
         self,
         *,
@@ -265,14 +313,118 @@ class Tenant(_message.Message):
         request_rate: Global___RequestRate | None = ...,
         concurrency_max: _builtins.int = ...,
         priority: _builtins.int = ...,
+        client_certificates: _abc.Iterable[Global___CertificateMatch] | None = ...,
+        jwt: _abc.Iterable[Global___Jwt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_rate", b"request_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency_max", b"concurrency_max", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "request_rate", b"request_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_certificates", b"client_certificates", "concurrency_max", b"concurrency_max", "jwt", b"jwt", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "request_rate", b"request_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
+
+@_typing.final
+class CertificateMatch(_message.Message):
+    """A verified client certificate by one property; exact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAN_DNS_FIELD_NUMBER: _builtins.int
+    SAN_URI_FIELD_NUMBER: _builtins.int
+    SUBJECT_CN_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_SHA256_FIELD_NUMBER: _builtins.int
+    SPKI_SHA256_FIELD_NUMBER: _builtins.int
+    san_dns: _builtins.str
+    """lower case"""
+    san_uri: _builtins.str
+    subject_cn: _builtins.str
+    certificate_sha256: _builtins.bytes
+    """of the DER"""
+    spki_sha256: _builtins.bytes
+    """of the DER of SubjectPublicKeyInfo"""
+    def __init__(
+        self,
+        *,
+        san_dns: _builtins.str = ...,
+        san_uri: _builtins.str = ...,
+        subject_cn: _builtins.str = ...,
+        certificate_sha256: _builtins.bytes = ...,
+        spki_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "property", b"property", "san_dns", b"san_dns", "san_uri", b"san_uri", "spki_sha256", b"spki_sha256", "subject_cn", b"subject_cn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "property", b"property", "san_dns", b"san_dns", "san_uri", b"san_uri", "spki_sha256", b"spki_sha256", "subject_cn", b"subject_cn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_property: _TypeAlias = _typing.Literal["san_dns", "san_uri", "subject_cn", "certificate_sha256", "spki_sha256"]  # noqa: Y015
+    _WhichOneofArgType_property: _TypeAlias = _typing.Literal["property", b"property"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_property) -> _WhichOneofReturnType_property | None: ...
+
+Global___CertificateMatch: _TypeAlias = CertificateMatch  # noqa: Y015
+
+@_typing.final
+class Jwt(_message.Message):
+    """Tokens of one issuer (RFC 7519)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ClaimsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    JWKS_FILE_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    ALGORITHMS_FIELD_NUMBER: _builtins.int
+    LEEWAY_MS_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    audience: _builtins.str
+    jwks_file: _builtins.str
+    """the same for all entries with this issuer"""
+    leeway_ms: _builtins.int
+    """of clocks"""
+    @_builtins.property
+    def claims(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """each has to be there with exactly this text"""
+
+    @_builtins.property
+    def algorithms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """ES256, RS256, PS256, EdDSA"""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        audience: _builtins.str = ...,
+        jwks_file: _builtins.str = ...,
+        claims: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        algorithms: _abc.Iterable[_builtins.str] | None = ...,
+        leeway_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithms", b"algorithms", "audience", b"audience", "claims", b"claims", "issuer", b"issuer", "jwks_file", b"jwks_file", "leeway_ms", b"leeway_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Jwt: _TypeAlias = Jwt  # noqa: Y015
 
 @_typing.final
 class RequestRate(_message.Message):
