@@ -84,6 +84,12 @@ class Reason(IntEnum):
     WORKERS_BUSY = 411
     DRAINING = 412
     NOT_PROGRAMMED = 413
+    QUEUE_FULL = 414
+    QUEUE_FULL_TENANT = 415
+    QUEUE_TIMEOUT = 416
+    ARM_OVERRIDE_FORBIDDEN = 417
+    ARM_UNKNOWN = 418
+    CONVERSATION_ID_TOO_LONG = 419
     WORKER_LOST = 500
     WORKER_REFUSED = 501
     WORKER_FAILED = 502
@@ -356,6 +362,30 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.NOT_PROGRAMMED: ReasonInfo(
         503, "server_error", "not_programmed", "us", True,
         "no plan has been applied yet",
+    ),
+    Reason.QUEUE_FULL: ReasonInfo(
+        503, "server_error", "queue_full", "us", True,
+        "all workers of this model are busy and the queue for them is full",
+    ),
+    Reason.QUEUE_FULL_TENANT: ReasonInfo(
+        503, "server_error", "queue_full", "us", True,
+        "all workers of this model are busy and this tenant has as many requests waiting as it may have",
+    ),
+    Reason.QUEUE_TIMEOUT: ReasonInfo(
+        503, "server_error", "queue_timeout", "us", True,
+        "no worker became free in the time that a request may wait",
+    ),
+    Reason.ARM_OVERRIDE_FORBIDDEN: ReasonInfo(
+        403, "invalid_request_error", "arm_override_not_allowed", "client", False,
+        "this tenant may not choose an arm with x-dpu-arm",
+    ),
+    Reason.ARM_UNKNOWN: ReasonInfo(
+        400, "invalid_request_error", "unknown_arm", "client", False,
+        "x-dpu-arm names no arm of this model",
+    ),
+    Reason.CONVERSATION_ID_TOO_LONG: ReasonInfo(
+        400, "invalid_request_error", "conversation_id_too_long", "client", False,
+        "x-conversation-id is longer than is allowed",
     ),
     Reason.WORKER_LOST: ReasonInfo(
         502, "server_error", "worker_lost", "worker", True,

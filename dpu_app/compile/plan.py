@@ -19,11 +19,15 @@ from dpu_app.model.plan import (
     PlanLimits,
     PlanListener,
     PlanModel,
+    PlanQueue,
     PlanRate,
+    PlanSteering,
     PlanTenant,
     PlanWorker,
 )
+from dpu_app.model.steering import Queue, Steering
 from dpu_app.model.tenants import Tenant
+from dpu_app.model.workers import Worker
 
 
 def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, epoch_floor: int = 0) -> Plan:
@@ -38,8 +42,10 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         listeners=tuple(listener(item, folder) for item in desired.listeners),
         tenants=tuple(tenant(item, folder) for item in desired.tenants),
         models=tuple(model(item, previous) for item in desired.models),
-        workers=tuple(PlanWorker(item.name, item.address, pairs(item.labels)) for item in desired.workers),
+        workers=tuple(worker(item) for item in desired.workers),
         worker_key_file=absolute(desired.worker_key_file, folder),
+        queue=queue(desired.queue),
+        steering=steering(desired.steering),
         token_cache_entries_max=desired.identity.token_cache_entries_max,
     )
     if plan.same_content(previous) and previous.epoch > 0:
@@ -119,6 +125,8 @@ def tenant(item: Tenant, folder: str) -> PlanTenant:
         request_rate=PlanRate(rate.requests, duration_ms(rate.per), rate.burst or rate.requests) if rate else None,
         concurrency_max=item.limits.concurrency_max or 0,
         priority=item.priority,
+        arm_override=item.arm_override,
+        queue_weight=item.queue_weight,
         client_certificates=tuple(match.kind_and_text() for match in item.client_certificates),
         jwt=tuple(token(entry, folder) for entry in item.jwt),
     )
@@ -155,4 +163,38 @@ def plan_arm(item: Arm, model_name: str) -> PlanArm:
         worker_labels=pairs(item.worker_labels),
         max_tokens_default=item.max_tokens_default,
         max_tokens_max=item.max_tokens_max,
+    )
+
+
+def worker(item: Worker) -> PlanWorker:
+    """One worker."""
+    return PlanWorker(item.name, item.address, pairs(item.labels), item.requests_max or 0)
+
+
+def queue(item: Queue) -> PlanQueue:
+    """The queue with times in milliseconds."""
+    return PlanQueue(
+        requests_max=item.requests_max,
+        requests_max_per_tenant=item.requests_max_per_tenant,
+        bytes_max=item.bytes_max,
+        wait_max_ms=duration_ms(item.wait_max),
+        passes_max=item.passes_max,
+        requests_per_slot=item.requests_per_slot,
+    )
+
+
+def steering(item: Steering) -> PlanSteering:
+    """The choice of workers with times in milliseconds."""
+    return PlanSteering(
+        conversation_id_bytes_max=item.conversation_id_bytes_max,
+        warm_entries_max=item.warm.entries_max,
+        warm_ttl_ms=duration_ms(item.warm.ttl),
+        warm_lead_tokens_max=item.warm.lead_tokens_max,
+        slow_start_ms=duration_ms(item.slow_start) if item.slow_start else 0,
+        breaker_failures=item.breaker.failures,
+        breaker_ratio_percent=item.breaker.ratio_percent,
+        breaker_requests_min=item.breaker.requests_min,
+        breaker_window_ms=duration_ms(item.breaker.window),
+        breaker_open_min_ms=duration_ms(item.breaker.open_min),
+        breaker_open_max_ms=duration_ms(item.breaker.open_max),
     )

@@ -15,7 +15,7 @@ KEY_KINDS = 3  # ECDSA, RSA, Ed25519
 def findings(desired: Desired) -> list[Finding]:
     """Everything that does not fit, all at once, in the order of the file's parts."""
     checks: tuple[Callable[[Desired], Iterator[Finding]], ...] = (
-        names, addresses, server_names, keys, tenant_models, weights, token_maxima, selectors,
+        names, addresses, server_names, keys, tenant_models, weights, token_maxima, selectors, breaker_times,
         cross_credentials.findings,
     )  # fmt: skip
     return [finding for check in checks for finding in check(desired)]
@@ -146,3 +146,11 @@ def selectors(desired: Desired) -> Iterator[Finding]:
                 text = ", ".join(f"{key}: {value}" for key, value in sorted(wanted))
                 loc = ("models", m, "arms", a, "worker_labels")
                 yield Finding(loc, f"no worker has the labels {{{text}}}", "correct the labels, or label a worker")
+
+
+def breaker_times(desired: Desired) -> Iterator[Finding]:
+    """A breaker's shortest time is not above its longest."""
+    breaker = desired.steering.breaker
+    if breaker.open_min > breaker.open_max:
+        loc = ("steering", "breaker", "open_min")
+        yield Finding(loc, "open_min is above open_max", "lower open_min or raise open_max")

@@ -10,6 +10,7 @@ from dpu_app.model.credentials import Identity
 from dpu_app.model.listeners import Listeners
 from dpu_app.model.models import Models
 from dpu_app.model.part import FilePath, Part
+from dpu_app.model.steering import Queue, Steering
 from dpu_app.model.telemetry import Telemetry
 from dpu_app.model.tenants import Tenants
 from dpu_app.model.workers import Workers
@@ -30,6 +31,10 @@ class Desired(Part):
     """Who answers."""
     worker_key_file: FilePath
     """32 bytes or more that fast path and workers share; each proves to the other that it holds them."""
+    steering: Steering = Steering()
+    """How workers are chosen; everything has a default."""
+    queue: Queue = Queue()
+    """Who waits while all workers are busy; everything has a default."""
     identity: Identity = Identity()
     """How credentials are checked."""
     telemetry: Telemetry = Telemetry()

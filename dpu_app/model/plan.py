@@ -97,6 +97,8 @@ class PlanTenant:
     request_rate: PlanRate | None
     concurrency_max: int
     priority: int
+    arm_override: bool = False
+    queue_weight: int = 1
     client_certificates: tuple[tuple[str, str], ...] = ()
     """Kind (`san_dns`, ...) and text; digests in hex."""
     jwt: tuple[PlanJwt, ...] = ()
@@ -129,11 +131,41 @@ class PlanModel:
 
 @dataclass(frozen=True)
 class PlanWorker:
-    """`labels` are sorted pairs."""
+    """`labels` are sorted pairs; `requests_max` 0 follows from the worker's slots."""
 
     name: str
     address: str
     labels: tuple[tuple[str, str], ...]
+    requests_max: int = 0
+
+
+@dataclass(frozen=True)
+class PlanQueue:
+    """The queue before busy workers; none of it is zero."""
+
+    requests_max: int = 4_096
+    requests_max_per_tenant: int = 1_024
+    bytes_max: int = 268_435_456
+    wait_max_ms: int = 30_000
+    passes_max: int = 8
+    requests_per_slot: int = 1
+
+
+@dataclass(frozen=True)
+class PlanSteering:
+    """How workers are chosen; `slow_start_ms` 0 switches it off, `warm_lead_tokens_max` may be 0."""
+
+    conversation_id_bytes_max: int = 256
+    warm_entries_max: int = 65_536
+    warm_ttl_ms: int = 300_000
+    warm_lead_tokens_max: int = 2_048
+    slow_start_ms: int = 10_000
+    breaker_failures: int = 5
+    breaker_ratio_percent: int = 50
+    breaker_requests_min: int = 20
+    breaker_window_ms: int = 10_000
+    breaker_open_min_ms: int = 1_000
+    breaker_open_max_ms: int = 60_000
 
 
 @dataclass(frozen=True)
@@ -149,6 +181,8 @@ class Plan:
     models: tuple[PlanModel, ...] = ()
     workers: tuple[PlanWorker, ...] = ()
     worker_key_file: str = ""
+    queue: PlanQueue = PlanQueue()
+    steering: PlanSteering = PlanSteering()
     token_cache_entries_max: int = 0
 
     def same_content(self, other: Plan) -> bool:

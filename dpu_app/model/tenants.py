@@ -63,7 +63,11 @@ class Tenant(Part):
     limits: TenantLimits = TenantLimits()
     """No limit when left out."""
     priority: Annotated[int, Field(ge=0, le=255)] = 0
-    """0 is lowest; workers see it."""
+    """0 is lowest; a higher one leaves the queue for a worker first, and workers see it."""
+    queue_weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Places in the queue's turn beside tenants of the same priority: 2 is served twice as often as 1."""
+    arm_override: bool = False
+    """Its requests may name their arm with the header `x-dpu-arm`, for testers; without it such a request gets 403."""
 
 
 Tenants = Annotated[Items[Tenant], Field(min_length=1), shorter_than(10_000)]

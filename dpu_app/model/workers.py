@@ -18,6 +18,8 @@ class Worker(Part):
     """Its UCX listener, IP:PORT."""
     labels: Labels = Field(default_factory=dict)
     """What arms select by: gpu: l40s, rack: r12, ..."""
+    requests_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Requests that it has at most; more wait. Its own slots times `queue.requests_per_slot` when left out."""
 
 
 Workers = Annotated[Items[Worker], Field(min_length=1), shorter_than(1_024)]

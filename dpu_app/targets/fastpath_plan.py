@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 
-from dpu_app.model.plan import Plan, PlanArm, PlanJwt, PlanListener, PlanModel, PlanTenant
+from dpu_app.model.plan import Plan, PlanArm, PlanJwt, PlanListener, PlanModel, PlanTenant, PlanWorker
 from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
 
 
@@ -16,8 +17,10 @@ def to_proto(plan: Plan) -> pb.Plan:
         listeners=[listener(item) for item in plan.listeners],
         tenants=[tenant(item) for item in plan.tenants],
         models=[model(item) for item in plan.models],
-        workers=[pb.Worker(name=w.name, address=w.address, labels=dict(w.labels)) for w in plan.workers],
+        workers=[worker(item) for item in plan.workers],
         worker_key_file=plan.worker_key_file,
+        queue=pb.Queue(**asdict(plan.queue)),
+        steering=pb.Steering(**asdict(plan.steering)),
         token_cache_entries_max=plan.token_cache_entries_max,
     )
 
@@ -87,6 +90,8 @@ def tenant(item: PlanTenant) -> pb.Tenant:
         else None,
         concurrency_max=item.concurrency_max,
         priority=item.priority,
+        arm_override=item.arm_override,
+        queue_weight=item.queue_weight,
         client_certificates=[match(kind, text) for kind, text in item.client_certificates],
         jwt=[token(entry) for entry in item.jwt],
     )
@@ -126,3 +131,8 @@ def arm(item: PlanArm) -> pb.Arm:
         max_tokens_default=item.max_tokens_default,
         max_tokens_max=item.max_tokens_max,
     )
+
+
+def worker(item: PlanWorker) -> pb.Worker:
+    """One worker."""
+    return pb.Worker(name=item.name, address=item.address, labels=dict(item.labels), requests_max=item.requests_max)

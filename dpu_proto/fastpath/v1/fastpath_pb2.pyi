@@ -50,6 +50,8 @@ class Plan(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     WORKER_KEY_FILE_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    STEERING_FIELD_NUMBER: _builtins.int
     TOKEN_CACHE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """of the store"""
@@ -67,6 +69,14 @@ class Plan(_message.Message):
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]: ...
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Worker]: ...
+    @_builtins.property
+    def queue(self) -> Global___Queue:
+        """absent means the defaults of the fast path"""
+
+    @_builtins.property
+    def steering(self) -> Global___Steering:
+        """the same"""
+
     def __init__(
         self,
         *,
@@ -77,11 +87,13 @@ class Plan(_message.Message):
         models: _abc.Iterable[Global___Model] | None = ...,
         workers: _abc.Iterable[Global___Worker] | None = ...,
         worker_key_file: _builtins.str = ...,
+        queue: Global___Queue | None = ...,
+        steering: Global___Steering | None = ...,
         token_cache_entries_max: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "steering", b"steering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "revision", b"revision", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,12 +294,18 @@ class Tenant(_message.Message):
     REQUEST_RATE_FIELD_NUMBER: _builtins.int
     CONCURRENCY_MAX_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    ARM_OVERRIDE_FIELD_NUMBER: _builtins.int
+    QUEUE_WEIGHT_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATES_FIELD_NUMBER: _builtins.int
     JWT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     concurrency_max: _builtins.int
     """0 means no limit"""
     priority: _builtins.int
+    arm_override: _builtins.bool
+    """may name an arm with the header x-dpu-arm"""
+    queue_weight: _builtins.int
+    """turns in the queue beside tenants of the same priority; 0 is 1"""
     @_builtins.property
     def key_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """32 bytes each"""
@@ -313,12 +331,14 @@ class Tenant(_message.Message):
         request_rate: Global___RequestRate | None = ...,
         concurrency_max: _builtins.int = ...,
         priority: _builtins.int = ...,
+        arm_override: _builtins.bool = ...,
+        queue_weight: _builtins.int = ...,
         client_certificates: _abc.Iterable[Global___CertificateMatch] | None = ...,
         jwt: _abc.Iterable[Global___Jwt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["request_rate", b"request_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_certificates", b"client_certificates", "concurrency_max", b"concurrency_max", "jwt", b"jwt", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "request_rate", b"request_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm_override", b"arm_override", "client_certificates", b"client_certificates", "concurrency_max", b"concurrency_max", "jwt", b"jwt", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "queue_weight", b"queue_weight", "request_rate", b"request_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -574,9 +594,12 @@ class Worker(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    REQUESTS_MAX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     address: _builtins.str
     """UCX listener, "127.0.0.1:7101" """
+    requests_max: _builtins.int
+    """busy with so many; 0: its slots times queue.requests_per_slot"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -585,14 +608,107 @@ class Worker(_message.Message):
         name: _builtins.str = ...,
         address: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        requests_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "labels", b"labels", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "labels", b"labels", "name", b"name", "requests_max", b"requests_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Worker: _TypeAlias = Worker  # noqa: Y015
+
+@_typing.final
+class Queue(_message.Message):
+    """Requests that wait while all workers of their arm are busy. Zero is not allowed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_MAX_FIELD_NUMBER: _builtins.int
+    REQUESTS_MAX_PER_TENANT_FIELD_NUMBER: _builtins.int
+    BYTES_MAX_FIELD_NUMBER: _builtins.int
+    WAIT_MAX_MS_FIELD_NUMBER: _builtins.int
+    PASSES_MAX_FIELD_NUMBER: _builtins.int
+    REQUESTS_PER_SLOT_FIELD_NUMBER: _builtins.int
+    requests_max: _builtins.int
+    requests_max_per_tenant: _builtins.int
+    bytes_max: _builtins.int
+    """of bodies"""
+    wait_max_ms: _builtins.int
+    passes_max: _builtins.int
+    """a priority that was passed over so often is next"""
+    requests_per_slot: _builtins.int
+    def __init__(
+        self,
+        *,
+        requests_max: _builtins.int = ...,
+        requests_max_per_tenant: _builtins.int = ...,
+        bytes_max: _builtins.int = ...,
+        wait_max_ms: _builtins.int = ...,
+        passes_max: _builtins.int = ...,
+        requests_per_slot: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_max", b"bytes_max", "passes_max", b"passes_max", "requests_max", b"requests_max", "requests_max_per_tenant", b"requests_max_per_tenant", "requests_per_slot", b"requests_per_slot", "wait_max_ms", b"wait_max_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Queue: _TypeAlias = Queue  # noqa: Y015
+
+@_typing.final
+class Steering(_message.Message):
+    """How workers are chosen. Zero is allowed where it says so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    WARM_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
+    WARM_TTL_MS_FIELD_NUMBER: _builtins.int
+    WARM_LEAD_TOKENS_MAX_FIELD_NUMBER: _builtins.int
+    SLOW_START_MS_FIELD_NUMBER: _builtins.int
+    BREAKER_FAILURES_FIELD_NUMBER: _builtins.int
+    BREAKER_RATIO_PERCENT_FIELD_NUMBER: _builtins.int
+    BREAKER_REQUESTS_MIN_FIELD_NUMBER: _builtins.int
+    BREAKER_WINDOW_MS_FIELD_NUMBER: _builtins.int
+    BREAKER_OPEN_MIN_MS_FIELD_NUMBER: _builtins.int
+    BREAKER_OPEN_MAX_MS_FIELD_NUMBER: _builtins.int
+    conversation_id_bytes_max: _builtins.int
+    warm_entries_max: _builtins.int
+    warm_ttl_ms: _builtins.int
+    warm_lead_tokens_max: _builtins.int
+    """may be 0: the warm worker only where no other has less"""
+    slow_start_ms: _builtins.int
+    """0: none"""
+    breaker_failures: _builtins.int
+    """in a row"""
+    breaker_ratio_percent: _builtins.int
+    breaker_requests_min: _builtins.int
+    breaker_window_ms: _builtins.int
+    breaker_open_min_ms: _builtins.int
+    breaker_open_max_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        conversation_id_bytes_max: _builtins.int = ...,
+        warm_entries_max: _builtins.int = ...,
+        warm_ttl_ms: _builtins.int = ...,
+        warm_lead_tokens_max: _builtins.int = ...,
+        slow_start_ms: _builtins.int = ...,
+        breaker_failures: _builtins.int = ...,
+        breaker_ratio_percent: _builtins.int = ...,
+        breaker_requests_min: _builtins.int = ...,
+        breaker_window_ms: _builtins.int = ...,
+        breaker_open_min_ms: _builtins.int = ...,
+        breaker_open_max_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker_failures", b"breaker_failures", "breaker_open_max_ms", b"breaker_open_max_ms", "breaker_open_min_ms", b"breaker_open_min_ms", "breaker_ratio_percent", b"breaker_ratio_percent", "breaker_requests_min", b"breaker_requests_min", "breaker_window_ms", b"breaker_window_ms", "conversation_id_bytes_max", b"conversation_id_bytes_max", "slow_start_ms", b"slow_start_ms", "warm_entries_max", b"warm_entries_max", "warm_lead_tokens_max", b"warm_lead_tokens_max", "warm_ttl_ms", b"warm_ttl_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Steering: _TypeAlias = Steering  # noqa: Y015
 
 @_typing.final
 class ApplyRequest(_message.Message):
@@ -742,6 +858,10 @@ class WorkerStatus(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     OUTSTANDING_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    REQUESTS_MAX_FIELD_NUMBER: _builtins.int
+    OUTSTANDING_TOKENS_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    SHARE_PERCENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     state: _builtins.str
     """connecting | ready | draining | lost | refused"""
@@ -752,6 +872,14 @@ class WorkerStatus(_message.Message):
     outstanding: _builtins.int
     detail: _builtins.str
     """why it is not ready"""
+    requests_max: _builtins.int
+    """busy with so many now, with slow start reckoned in; 0 before it told its slots"""
+    outstanding_tokens: _builtins.int
+    """prompt estimates and budgets of the requests that it has from us"""
+    breaker: _builtins.str
+    """closed | open | half_open"""
+    share_percent: _builtins.int
+    """below 100 while it starts slowly"""
     def __init__(
         self,
         *,
@@ -762,10 +890,14 @@ class WorkerStatus(_message.Message):
         engine: _builtins.str = ...,
         outstanding: _builtins.int = ...,
         detail: _builtins.str = ...,
+        requests_max: _builtins.int = ...,
+        outstanding_tokens: _builtins.int = ...,
+        breaker: _builtins.str = ...,
+        share_percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "engine", b"engine", "name", b"name", "outstanding", b"outstanding", "state", b"state", "transport", b"transport", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "detail", b"detail", "engine", b"engine", "name", b"name", "outstanding", b"outstanding", "outstanding_tokens", b"outstanding_tokens", "requests_max", b"requests_max", "share_percent", b"share_percent", "state", b"state", "transport", b"transport", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

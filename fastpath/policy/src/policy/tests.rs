@@ -17,11 +17,17 @@ fn arm(name: &str, weight: u32, label: &str) -> plan::Arm {
         worker_labels: [("pool".into(), label.into())].into(),
         max_tokens_default: 100,
         max_tokens_max: 200,
+        ..plan::Arm::default()
     }
 }
 
 fn worker(name: &str, label: &str) -> plan::Worker {
-    plan::Worker { name: name.into(), address: String::new(), labels: [("pool".into(), label.into())].into() }
+    plan::Worker {
+        name: name.into(),
+        address: String::new(),
+        labels: [("pool".into(), label.into())].into(),
+        ..plan::Worker::default()
+    }
 }
 
 fn tenant(name: &str, models: &[&str]) -> plan::Tenant {
