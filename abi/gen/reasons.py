@@ -80,6 +80,9 @@ class Reason(IntEnum):
     FIELD_MISSING = 323
     RATE_LIMITED = 400
     CONCURRENCY_LIMITED = 401
+    TOKEN_LIMITED = 402
+    TOKEN_LIMIT_TOO_SMALL = 403
+    BUDGET_ENDED = 404
     NO_WORKER = 410
     WORKERS_BUSY = 411
     DRAINING = 412
@@ -346,6 +349,18 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.CONCURRENCY_LIMITED: ReasonInfo(
         429, "requests", "concurrency_limit_exceeded", "client", True,
         "the tenant has as many requests in flight as it may have",
+    ),
+    Reason.TOKEN_LIMITED: ReasonInfo(
+        429, "tokens", "rate_limit_exceeded", "client", True,
+        "the tokens of this interval are used up or reserved",
+    ),
+    Reason.TOKEN_LIMIT_TOO_SMALL: ReasonInfo(
+        400, "invalid_request_error", "prompt_exceeds_token_limit", "client", False,
+        "the prompt needs more tokens than its token limit ever lets through at once",
+    ),
+    Reason.BUDGET_ENDED: ReasonInfo(
+        0, "", "", "us", False,
+        "the answer has all the tokens that were granted; the engine is to stop",
     ),
     Reason.NO_WORKER: ReasonInfo(
         503, "server_error", "no_worker", "us", True,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dpu_app.compile.buckets import buckets, from_bytes, to_bytes
 from dpu_app.model.credentials import Jwt
 from dpu_app.model.desired import Desired
+from dpu_app.model.limits import TokenRate
 from dpu_app.model.listeners import Limits, Listener
 from dpu_app.model.models import Arm, Model
 from dpu_app.model.part import duration_ms
@@ -23,6 +24,7 @@ from dpu_app.model.plan import (
     PlanRate,
     PlanSteering,
     PlanTenant,
+    PlanTokenRate,
     PlanWorker,
 )
 from dpu_app.model.steering import Queue, Steering
@@ -40,12 +42,13 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         revision=revision,
         epoch=previous.epoch,
         listeners=tuple(listener(item, folder) for item in desired.listeners),
-        tenants=tuple(tenant(item, folder) for item in desired.tenants),
+        tenants=tuple(tenant(item, folder, desired.limits.grant_tokens_min) for item in desired.tenants),
         models=tuple(model(item, previous) for item in desired.models),
         workers=tuple(worker(item) for item in desired.workers),
         worker_key_file=absolute(desired.worker_key_file, folder),
         queue=queue(desired.queue),
         steering=steering(desired.steering),
+        token_rate=token_rate(desired.limits.token_rate),
         token_cache_entries_max=desired.identity.token_cache_entries_max,
     )
     if plan.same_content(previous) and previous.epoch > 0:
@@ -115,8 +118,8 @@ def limits(item: Limits) -> PlanLimits:
     )
 
 
-def tenant(item: Tenant, folder: str) -> PlanTenant:
-    """One tenant; a limit that does not apply is None or 0."""
+def tenant(item: Tenant, folder: str, grant_tokens_min: int) -> PlanTenant:
+    """One tenant; a limit that does not apply is None or 0. `grant_tokens_min` is the one for all."""
     rate = item.limits.request_rate
     return PlanTenant(
         name=item.name,
@@ -127,6 +130,8 @@ def tenant(item: Tenant, folder: str) -> PlanTenant:
         priority=item.priority,
         arm_override=item.arm_override,
         queue_weight=item.queue_weight,
+        token_rate=token_rate(item.limits.token_rate),
+        grant_tokens_min=item.limits.grant_tokens_min or grant_tokens_min,
         client_certificates=tuple(match.kind_and_text() for match in item.client_certificates),
         jwt=tuple(token(entry, folder) for entry in item.jwt),
     )
@@ -144,6 +149,11 @@ def token(item: Jwt, folder: str) -> PlanJwt:
     )
 
 
+def token_rate(item: TokenRate | None) -> PlanTokenRate | None:
+    """One token bucket, if there is one."""
+    return PlanTokenRate(item.tokens, duration_ms(item.per), item.burst or item.tokens) if item else None
+
+
 def model(item: Model, previous: Plan) -> PlanModel:
     """One model; its buckets move as little as they can from those of the previous plan."""
     names = [arm.name for arm in item.arms]
@@ -151,7 +161,8 @@ def model(item: Model, previous: Plan) -> PlanModel:
     before = next((old for old in previous.models if old.name == item.name), None)
     layout = from_bytes(before.buckets, [old.name for old in before.arms]) if before else None
     arms = tuple(plan_arm(arm, item.name) for arm in item.arms)
-    return PlanModel(item.name, item.aliases, arms, to_bytes(buckets(layout, weights), names))
+    list_of_buckets = to_bytes(buckets(layout, weights), names)
+    return PlanModel(item.name, item.aliases, arms, list_of_buckets, token_rate=token_rate(item.limits.token_rate))
 
 
 def plan_arm(item: Arm, model_name: str) -> PlanArm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dpu_app.model.plan import Plan, PlanModel, PlanTenant
@@ -31,6 +32,7 @@ def tables(plan: Plan) -> tuple[Table, ...]:
             ("model", "aliases", "arm", "share", "buckets", "engine model", "workers"),
             tuple(row for item in plan.models for row in arms(item, plan)),
         ),
+        Table("token limits", ("of", "name", "tokens", "burst"), tuple(token_limits(plan))),
         Table("workers", ("name", "address", "labels"), workers),
     )
 
@@ -41,6 +43,15 @@ def tenant(item: PlanTenant) -> tuple[str, ...]:
     speed = f"{rate.requests} per {rate.interval_ms / 1000:g} s, burst {rate.burst}" if rate else "no limit"
     at_once = str(item.concurrency_max or "no limit")
     return (item.name, ", ".join(item.models), speed, at_once, str(len(item.keys)))
+
+
+def token_limits(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A row for each token bucket, in the order in which they are asked."""
+    tenants = [("tenant", item.name, item.token_rate) for item in plan.tenants]
+    models = [("model", item.name, item.token_rate) for item in plan.models]
+    for scope, name, rate in [*tenants, *models, ("all", "-", plan.token_rate)]:
+        if rate:
+            yield (scope, name, f"{rate.tokens} per {rate.interval_ms / 1000:g} s", str(rate.burst))
 
 
 def arms(item: PlanModel, plan: Plan) -> list[tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from dpu_app.model.credentials import Identity
+from dpu_app.model.limits import GlobalLimits
 from dpu_app.model.listeners import Listeners
 from dpu_app.model.models import Models
 from dpu_app.model.part import FilePath, Part
@@ -37,5 +38,7 @@ class Desired(Part):
     """Who waits while all workers are busy; everything has a default."""
     identity: Identity = Identity()
     """How credentials are checked."""
+    limits: GlobalLimits = GlobalLimits()
+    """What all tenants together may use; no limit when left out."""
     telemetry: Telemetry = Telemetry()
     """What is written down."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from dpu_app.model.limits import TokenRate
 from dpu_app.model.part import Items, Labels, ModelName, Name, Part, Percent, shorter_than
 
 
@@ -26,6 +27,13 @@ class Arm(Part):
     """A larger maximum in a request is clamped to this, and the edit is recorded."""
 
 
+class ModelLimits(Part):
+    """What all tenants together may use of a model. A limit that is left out does not apply."""
+
+    token_rate: TokenRate | None = None
+    """Tokens per interval, prompts and completions together, of all tenants."""
+
+
 class Model(Part):
     """A model as clients know it."""
 
@@ -35,6 +43,8 @@ class Model(Part):
     """Other names for it, for clients that cannot be changed."""
     arms: Annotated[Items[Arm], Field(min_length=1, max_length=255)]
     """One arm with weight 100, or several that share."""
+    limits: ModelLimits = ModelLimits()
+    """No limit when left out."""
 
 
 Models = Annotated[Items[Model], Field(min_length=1), shorter_than(256)]

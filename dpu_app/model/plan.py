@@ -88,8 +88,18 @@ class PlanJwt:
 
 
 @dataclass(frozen=True)
+class PlanTokenRate:
+    """A token bucket: `tokens` in `interval_ms`, `burst` at once."""
+
+    tokens: int
+    interval_ms: int
+    burst: int
+
+
+@dataclass(frozen=True)
 class PlanTenant:
-    """`keys` are SHA-256 digests in hex; `concurrency_max` 0 means no limit."""
+    """`keys` are SHA-256 digests in hex; `concurrency_max` 0 means no limit. `grant_tokens_min` is the tenant's own or
+    the one for all."""
 
     name: str
     keys: tuple[str, ...]
@@ -102,6 +112,8 @@ class PlanTenant:
     client_certificates: tuple[tuple[str, str], ...] = ()
     """Kind (`san_dns`, ...) and text; digests in hex."""
     jwt: tuple[PlanJwt, ...] = ()
+    token_rate: PlanTokenRate | None = None
+    grant_tokens_min: int = 16
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,7 @@ class PlanModel:
     aliases: tuple[str, ...]
     arms: tuple[PlanArm, ...]
     buckets: bytes
+    token_rate: PlanTokenRate | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +196,7 @@ class Plan:
     worker_key_file: str = ""
     queue: PlanQueue = PlanQueue()
     steering: PlanSteering = PlanSteering()
+    token_rate: PlanTokenRate | None = None
     token_cache_entries_max: int = 0
 
     def same_content(self, other: Plan) -> bool:

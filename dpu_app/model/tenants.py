@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from dpu_app.model.credentials import CertificateMatch, Jwt
+from dpu_app.model.limits import GrantTokensMin, TokenRate
 from dpu_app.model.part import Duration, Items, ModelName, Name, Part, refusal, shorter_than
 
 KEY = re.compile(r"sha256:[0-9a-f]{64}")
@@ -45,6 +46,11 @@ class TenantLimits(Part):
     """Requests per interval; above it 429 with retry-after."""
     concurrency_max: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Requests in flight at the same time; above it 429."""
+    token_rate: TokenRate | None = None
+    """Tokens per interval, prompts and completions together; above it 429 with retry-after, and a stream that reaches
+    what was granted ends with finish_reason `length`."""
+    grant_tokens_min: GrantTokensMin | None = None
+    """As the `grant_tokens_min` for all; that one when left out."""
 
 
 class Tenant(Part):

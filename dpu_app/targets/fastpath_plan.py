@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 
-from dpu_app.model.plan import Plan, PlanArm, PlanJwt, PlanListener, PlanModel, PlanTenant, PlanWorker
+from dpu_app.model.plan import Plan, PlanArm, PlanJwt, PlanListener, PlanModel, PlanTenant, PlanTokenRate, PlanWorker
 from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
 
 
@@ -21,6 +21,7 @@ def to_proto(plan: Plan) -> pb.Plan:
         worker_key_file=plan.worker_key_file,
         queue=pb.Queue(**asdict(plan.queue)),
         steering=pb.Steering(**asdict(plan.steering)),
+        token_rate=token_rate(plan.token_rate),
         token_cache_entries_max=plan.token_cache_entries_max,
     )
 
@@ -92,6 +93,8 @@ def tenant(item: PlanTenant) -> pb.Tenant:
         priority=item.priority,
         arm_override=item.arm_override,
         queue_weight=item.queue_weight,
+        token_rate=token_rate(item.token_rate),
+        grant_tokens_min=item.grant_tokens_min,
         client_certificates=[match(kind, text) for kind, text in item.client_certificates],
         jwt=[token(entry) for entry in item.jwt],
     )
@@ -118,7 +121,18 @@ def token(item: PlanJwt) -> pb.Jwt:
 
 def model(item: PlanModel) -> pb.Model:
     """One model."""
-    return pb.Model(name=item.name, aliases=item.aliases, arms=[arm(a) for a in item.arms], buckets=item.buckets)
+    return pb.Model(
+        name=item.name,
+        aliases=item.aliases,
+        arms=[arm(a) for a in item.arms],
+        buckets=item.buckets,
+        token_rate=token_rate(item.token_rate),
+    )
+
+
+def token_rate(item: PlanTokenRate | None) -> pb.TokenRate | None:
+    """One token bucket, if there is one."""
+    return pb.TokenRate(tokens=item.tokens, interval_ms=item.interval_ms, burst=item.burst) if item else None
 
 
 def arm(item: PlanArm) -> pb.Arm:

@@ -53,6 +53,7 @@ class Plan(_message.Message):
     QUEUE_FIELD_NUMBER: _builtins.int
     STEERING_FIELD_NUMBER: _builtins.int
     TOKEN_CACHE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
+    TOKEN_RATE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """of the store"""
     epoch: _builtins.int
@@ -77,6 +78,10 @@ class Plan(_message.Message):
     def steering(self) -> Global___Steering:
         """the same"""
 
+    @_builtins.property
+    def token_rate(self) -> Global___TokenRate:
+        """of all tenants and models together; absent means no limit"""
+
     def __init__(
         self,
         *,
@@ -90,10 +95,11 @@ class Plan(_message.Message):
         queue: Global___Queue | None = ...,
         steering: Global___Steering | None = ...,
         token_cache_entries_max: _builtins.int = ...,
+        token_rate: Global___TokenRate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "steering", b"steering"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "steering", b"steering", "token_rate", b"token_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "token_rate", b"token_rate", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -298,6 +304,8 @@ class Tenant(_message.Message):
     QUEUE_WEIGHT_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATES_FIELD_NUMBER: _builtins.int
     JWT_FIELD_NUMBER: _builtins.int
+    TOKEN_RATE_FIELD_NUMBER: _builtins.int
+    GRANT_TOKENS_MIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     concurrency_max: _builtins.int
     """0 means no limit"""
@@ -306,6 +314,8 @@ class Tenant(_message.Message):
     """may name an arm with the header x-dpu-arm"""
     queue_weight: _builtins.int
     """turns in the queue beside tenants of the same priority; 0 is 1"""
+    grant_tokens_min: _builtins.int
+    """completion tokens, for each choice, that make a request worth beginning"""
     @_builtins.property
     def key_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """32 bytes each"""
@@ -322,6 +332,10 @@ class Tenant(_message.Message):
     def client_certificates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateMatch]: ...
     @_builtins.property
     def jwt(self) -> _containers.RepeatedCompositeFieldContainer[Global___Jwt]: ...
+    @_builtins.property
+    def token_rate(self) -> Global___TokenRate:
+        """absent means no limit"""
+
     def __init__(
         self,
         *,
@@ -335,10 +349,12 @@ class Tenant(_message.Message):
         queue_weight: _builtins.int = ...,
         client_certificates: _abc.Iterable[Global___CertificateMatch] | None = ...,
         jwt: _abc.Iterable[Global___Jwt] | None = ...,
+        token_rate: Global___TokenRate | None = ...,
+        grant_tokens_min: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["request_rate", b"request_rate"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request_rate", b"request_rate", "token_rate", b"token_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm_override", b"arm_override", "client_certificates", b"client_certificates", "concurrency_max", b"concurrency_max", "jwt", b"jwt", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "queue_weight", b"queue_weight", "request_rate", b"request_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arm_override", b"arm_override", "client_certificates", b"client_certificates", "concurrency_max", b"concurrency_max", "grant_tokens_min", b"grant_tokens_min", "jwt", b"jwt", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "priority", b"priority", "queue_weight", b"queue_weight", "request_rate", b"request_rate", "token_rate", b"token_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -474,6 +490,35 @@ class RequestRate(_message.Message):
 Global___RequestRate: _TypeAlias = RequestRate  # noqa: Y015
 
 @_typing.final
+class TokenRate(_message.Message):
+    """A token bucket for prompts and completions together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    tokens: _builtins.int
+    """in one interval"""
+    interval_ms: _builtins.int
+    burst: _builtins.int
+    """tokens that it holds at most"""
+    def __init__(
+        self,
+        *,
+        tokens: _builtins.int = ...,
+        interval_ms: _builtins.int = ...,
+        burst: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst", b"burst", "interval_ms", b"interval_ms", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenRate: _TypeAlias = TokenRate  # noqa: Y015
+
+@_typing.final
 class Model(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -481,6 +526,7 @@ class Model(_message.Message):
     ALIASES_FIELD_NUMBER: _builtins.int
     ARMS_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
+    TOKEN_RATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     buckets: _builtins.bytes
     """10,000 bytes: index into arms"""
@@ -490,6 +536,10 @@ class Model(_message.Message):
     def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Arm]:
         """at most 255"""
 
+    @_builtins.property
+    def token_rate(self) -> Global___TokenRate:
+        """of all tenants together; absent means no limit"""
+
     def __init__(
         self,
         *,
@@ -497,10 +547,11 @@ class Model(_message.Message):
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         arms: _abc.Iterable[Global___Arm] | None = ...,
         buckets: _builtins.bytes = ...,
+        token_rate: Global___TokenRate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["token_rate", b"token_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "arms", b"arms", "buckets", b"buckets", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "arms", b"arms", "buckets", b"buckets", "name", b"name", "token_rate", b"token_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -76,6 +76,7 @@ fn plan() -> plan::Plan {
         aliases: vec!["gpt-4o-mini".into()],
         arms: vec![arm("stable", 9_000), arm("canary", 1_000)],
         buckets: (0..BUCKETS).map(|bucket| u8::from(bucket >= 9_000)).collect(),
+        ..plan::Model::default()
     };
     let key = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"sk-dev-alpha");
     let tenant = plan::Tenant {

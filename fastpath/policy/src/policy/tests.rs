@@ -55,12 +55,14 @@ pub(crate) fn plan() -> plan::Plan {
                 aliases: vec!["gpt-4o-mini".into()],
                 arms: vec![arm("stable", 9_000, "a"), arm("canary", 1_000, "b")],
                 buckets: (0..BUCKETS).map(|bucket| u8::from(bucket % 10 == 3)).collect(),
+                ..plan::Model::default()
             },
             plan::Model {
                 name: "other".into(),
                 aliases: vec![],
                 arms: vec![arm("only", 10_000, "a")],
                 buckets: vec![0; BUCKETS],
+                ..plan::Model::default()
             },
         ],
         workers: vec![worker("w0", "a"), worker("w1", "b"), worker("w2", "a")],

@@ -137,6 +137,12 @@ pub enum Reason {
     RateLimited = 400,
     /// the tenant has as many requests in flight as it may have
     ConcurrencyLimited = 401,
+    /// the tokens of this interval are used up or reserved
+    TokenLimited = 402,
+    /// the prompt needs more tokens than its token limit ever lets through at once
+    TokenLimitTooSmall = 403,
+    /// the answer has all the tokens that were granted; the engine is to stop
+    BudgetEnded = 404,
     /// no healthy worker serves this model now
     NoWorker = 410,
     /// all workers of this model are busy
@@ -269,6 +275,9 @@ impl Reason {
         Self::FieldMissing,
         Self::RateLimited,
         Self::ConcurrencyLimited,
+        Self::TokenLimited,
+        Self::TokenLimitTooSmall,
+        Self::BudgetEnded,
         Self::NoWorker,
         Self::WorkersBusy,
         Self::Draining,
@@ -359,6 +368,9 @@ impl Reason {
             323 => Self::FieldMissing,
             400 => Self::RateLimited,
             401 => Self::ConcurrencyLimited,
+            402 => Self::TokenLimited,
+            403 => Self::TokenLimitTooSmall,
+            404 => Self::BudgetEnded,
             410 => Self::NoWorker,
             411 => Self::WorkersBusy,
             412 => Self::Draining,
@@ -930,6 +942,33 @@ impl Reason {
                 fault: Fault::Client,
                 retry: true,
                 message: "the tenant has as many requests in flight as it may have",
+            },
+            Self::TokenLimited => ReasonInfo {
+                name: "token_limited",
+                status: 429,
+                kind: "tokens",
+                code: "rate_limit_exceeded",
+                fault: Fault::Client,
+                retry: true,
+                message: "the tokens of this interval are used up or reserved",
+            },
+            Self::TokenLimitTooSmall => ReasonInfo {
+                name: "token_limit_too_small",
+                status: 400,
+                kind: "invalid_request_error",
+                code: "prompt_exceeds_token_limit",
+                fault: Fault::Client,
+                retry: false,
+                message: "the prompt needs more tokens than its token limit ever lets through at once",
+            },
+            Self::BudgetEnded => ReasonInfo {
+                name: "budget_ended",
+                status: 0,
+                kind: "",
+                code: "",
+                fault: Fault::Us,
+                retry: false,
+                message: "the answer has all the tokens that were granted; the engine is to stop",
             },
             Self::NoWorker => ReasonInfo {
                 name: "no_worker",
