@@ -7,10 +7,9 @@ use crate::programmed::{Outstanding, Programmed};
 use crate::record::Record;
 use crate::slot::{Slot, Told};
 use dpu_policy::Permit;
-use dpu_types::{Dispatch, MonoNs, Reason, RequestId};
+use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use dpu_ucx::{Client, Event, UcxTransport};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -37,8 +36,8 @@ pub struct Core {
     pub counters: SharedCounters,
     /// Workers as this core sees them, by index of the plan.
     pub peers: RefCell<Vec<Peer>>,
-    slots: RefCell<HashMap<RequestId, Open>>,
-    abandoned: RefCell<HashMap<RequestId, Abandoned>>,
+    slots: RefCell<OwnKeyMap<RequestId, Open>>,
+    abandoned: RefCell<OwnKeyMap<RequestId, Abandoned>>,
     journal: Journal,
     lines: RefCell<Vec<u8>>,
     random: RefCell<RandomPool>,

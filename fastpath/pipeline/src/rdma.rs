@@ -9,12 +9,14 @@ use dpu_ucx::{
 };
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::{pin, Pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
 use tokio::task::yield_now;
+use tokio::time::{Instant, Sleep};
 
 /// Rounds without an event, while something is pending that no descriptor tells of, before the loop sleeps a
 /// millisecond. One round is about a microsecond: shared memory that is full is looked at for this long.
@@ -83,6 +85,7 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
     let mut events = Vec::new();
     let mut last_tick = clock::now();
     let mut idle_rounds = 0;
+    let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         let now = clock::now();
         if progress(&core, now, &mut events) {
@@ -96,7 +99,7 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
         }
         if core.client.borrow_mut().as_mut().is_some_and(Client::arm) {
             idle_rounds = 0;
-            sleep(&core, watched.as_ref(), now).await?;
+            sleep(&core, watched.as_ref(), alarm.as_mut(), now).await?;
         } else {
             idle_rounds += 1;
             if idle_rounds > IDLE_ROUNDS_MAX {
@@ -133,17 +136,23 @@ fn progress(core: &Core, now: MonoNs, events: &mut Vec<Event>) -> bool {
     worked
 }
 
-/// Sleeps until the transport has something, somebody kicks, or a timer is due.
-async fn sleep(core: &Core, watched: Option<&AsyncFd<OwnedFd>>, now: MonoNs) -> io::Result<()> {
+/// Sleeps until the transport has something, somebody kicks, or a timer is due. The alarm is set anew only where it
+/// would ring too late: one that rings early costs a round, and setting it for each request costs more.
+async fn sleep(
+    core: &Core,
+    watched: Option<&AsyncFd<OwnedFd>>,
+    mut alarm: Pin<&mut Sleep>,
+    now: MonoNs,
+) -> io::Result<()> {
     let timer = core.client.borrow().as_ref().and_then(Client::next_timer);
     let tick = core.has_timed_work().then(|| now.plus_ms(TICK_MS));
     let due = [timer, tick].into_iter().flatten().min();
-    let until = async {
-        match due {
-            Some(due) => tokio::time::sleep(Duration::from_nanos(due.since(now).max(1_000_000))).await,
-            None => std::future::pending().await,
+    if let Some(due) = due {
+        let until = Instant::now() + Duration::from_nanos(due.since(now).max(1_000_000));
+        if alarm.is_elapsed() || alarm.deadline() > until {
+            alarm.as_mut().reset(until);
         }
-    };
+    }
     let readable = async {
         match watched {
             Some(watched) => watched.readable().await.map(|mut guard| guard.clear_ready()),
@@ -154,6 +163,6 @@ async fn sleep(core: &Core, watched: Option<&AsyncFd<OwnedFd>>, now: MonoNs) -> 
         biased;
         ready = readable => ready,
         () = core.kick.notified() => Ok(()),
-        () = until => Ok(()),
+        () = alarm, if due.is_some() => Ok(()),
     }
 }

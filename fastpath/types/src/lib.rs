@@ -17,6 +17,6 @@ pub mod plan {
 
 pub use dispatch::Dispatch;
 pub use gen::reasons::{Fault, Reason, ReasonInfo};
-pub use ids::{MonoNs, RequestId};
+pub use ids::{MonoNs, OwnKeyMap, RequestId};
 pub use request::{Endpoint, Refusal, RequestHead};
 pub use trace::Trace;

@@ -145,8 +145,8 @@ impl<T: Transport> Transport for ChaosTransport<T> {
         self.inner.buffer()
     }
 
-    fn send(&mut self, peer: PeerId, frame: Vec<u8>) -> Result<(), TransportError> {
-        self.inner.send(peer, frame)
+    fn try_send(&mut self, peer: PeerId, frame: &mut Vec<u8>) -> Result<(), TransportError> {
+        self.inner.try_send(peer, frame)
     }
 
     fn poll(&mut self, out: &mut Vec<TransportEvent>) -> usize {

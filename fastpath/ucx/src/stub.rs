@@ -115,7 +115,7 @@ impl Transport for StubTransport {
         Ok(near)
     }
 
-    fn send(&mut self, peer: PeerId, frame: Vec<u8>) -> Result<(), TransportError> {
+    fn try_send(&mut self, peer: PeerId, frame: &mut Vec<u8>) -> Result<(), TransportError> {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(TransportError::TooLarge);
         }
@@ -127,7 +127,7 @@ impl Transport for StubTransport {
         }
         far.bytes_waiting += frame.len();
         let (transport, peer) = (far.transport, far.peer);
-        world.put(transport, TransportEvent::Frame { peer, bytes: Bytes::from(frame) });
+        world.put(transport, TransportEvent::Frame { peer, bytes: Bytes::from(std::mem::take(frame)) });
         Ok(())
     }
 

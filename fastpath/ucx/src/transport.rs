@@ -148,11 +148,19 @@ pub trait Transport {
         Vec::new()
     }
 
-    /// Sends one frame; the transport owns the buffer until the operation is complete.
+    /// Sends one frame; the transport takes the buffer, and owns it until the operation is complete.
     ///
     /// # Errors
-    /// `Full`, `Gone`, `TooLarge`; the frame is then dropped and was not sent.
-    fn send(&mut self, peer: PeerId, frame: Vec<u8>) -> Result<(), TransportError>;
+    /// `Full`, `Gone`, `TooLarge`: nothing was sent; where it is `Full`, `frame` is as it was and can be tried again.
+    fn try_send(&mut self, peer: PeerId, frame: &mut Vec<u8>) -> Result<(), TransportError>;
+
+    /// `try_send` for a frame that is not tried again.
+    ///
+    /// # Errors
+    /// As `try_send`.
+    fn send(&mut self, peer: PeerId, mut frame: Vec<u8>) -> Result<(), TransportError> {
+        self.try_send(peer, &mut frame)
+    }
 
     /// Makes progress and appends what happened. Returns how many events were appended.
     fn poll(&mut self, out: &mut Vec<TransportEvent>) -> usize;

@@ -18,8 +18,8 @@ use crate::ffi::{Context, Endpoint, Epoll, Lane, Listener, Mail, Sent, Status};
 use crate::transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent, TransportKind};
 pub use config::UcxConfig;
 use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
+use dpu_types::OwnKeyMap;
 use options::Reach;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct UcxTransport {
     lanes: Vec<Option<LaneState>>,
     /// Where the listener and the watched peers are, for each reach.
     shared: [Option<usize>; 2],
-    peers: HashMap<PeerId, Peer>,
+    peers: OwnKeyMap<PeerId, Peer>,
     epoll: Epoll,
     /// Made when first needed, for each reach.
     contexts: [Option<Arc<Context>>; 2],
@@ -78,7 +78,7 @@ impl UcxTransport {
             listener: None,
             lanes: Vec::new(),
             shared: [None; 2],
-            peers: HashMap::new(),
+            peers: OwnKeyMap::default(),
             epoll: Epoll::new().map_err(|error| TransportError::Failed(error.to_string()))?,
             contexts: [None, None],
             listening: Reach::Wide,
@@ -239,7 +239,7 @@ impl Transport for UcxTransport {
         self.pool.pop().unwrap_or_default()
     }
 
-    fn send(&mut self, id: PeerId, frame: Vec<u8>) -> Result<(), TransportError> {
+    fn try_send(&mut self, id: PeerId, frame: &mut Vec<u8>) -> Result<(), TransportError> {
         let size = frame.len();
         if size > FRAME_BYTES_MAX {
             return Err(TransportError::TooLarge);
@@ -252,7 +252,7 @@ impl Transport for UcxTransport {
             return Err(TransportError::Full);
         }
         let Some(state) = &self.lanes[peer.lane] else { return Err(TransportError::Gone) };
-        match state.lane.send(id, &peer.endpoint, frame, !state.sole) {
+        match state.lane.send(id, &peer.endpoint, std::mem::take(frame), !state.sole) {
             Sent::Done(buffer) => self.recycle(buffer),
             Sent::Pending => {
                 peer.bytes_in_flight += size;

@@ -6,8 +6,9 @@ use super::status::Status;
 use super::sys;
 use crate::transport::PeerId;
 use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
+use dpu_types::OwnKeyMap;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::c_void;
 
 /// Something that happened inside UCX.
@@ -51,7 +52,7 @@ pub(super) struct Operation {
 pub(super) struct Mailbox {
     pub mail: RefCell<Vec<Mail>>,
     /// Endpoint handle -> peer, for frames that name their endpoint.
-    pub by_endpoint: RefCell<HashMap<usize, PeerId>>,
+    pub by_endpoint: RefCell<OwnKeyMap<usize, PeerId>>,
     /// The only peer of a lane that has just one.
     pub sole: Cell<Option<PeerId>>,
     /// Operations that UCX holds a pointer to.

@@ -12,9 +12,9 @@ use super::types::{Event, WorkerPhase, WorkerState};
 use super::Random;
 use crate::transport::{PeerId, Transport, TransportCounters, TransportEvent};
 use dpu_types::gen::worker_frame::{Body, Cancel, Request};
-use dpu_types::{Dispatch, MonoNs, Reason, RequestId};
+use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use slot::Slot;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
@@ -39,8 +39,8 @@ pub struct Client<T: Transport> {
     slots: Vec<Option<Slot>>,
     /// Index in the last `set_workers` -> position in `slots`.
     listed: Vec<usize>,
-    peers: HashMap<PeerId, usize>,
-    requests: HashMap<RequestId, Pending>,
+    peers: OwnKeyMap<PeerId, usize>,
+    requests: OwnKeyMap<RequestId, Pending>,
     /// In the order of their deadlines, which all have the same length.
     cancels: VecDeque<(MonoNs, RequestId)>,
     counters: SessionCounters,
@@ -48,6 +48,8 @@ pub struct Client<T: Transport> {
     early: Vec<Event>,
     incoming: Vec<TransportEvent>,
     polled: MonoNs,
+    /// Requests were taken since the last `poll`.
+    queued: bool,
 }
 
 impl<T: Transport> Client<T> {
@@ -60,13 +62,14 @@ impl<T: Transport> Client<T> {
             random,
             slots: Vec::new(),
             listed: Vec::new(),
-            peers: HashMap::new(),
-            requests: HashMap::new(),
+            peers: OwnKeyMap::default(),
+            requests: OwnKeyMap::default(),
             cancels: VecDeque::new(),
             counters: SessionCounters::default(),
             early: Vec::new(),
             incoming: Vec::new(),
             polled: MonoNs(0),
+            queued: false,
         }
     }
 
@@ -76,7 +79,8 @@ impl<T: Transport> Client<T> {
         self.relist(workers, now);
     }
 
-    /// Sends one request to worker `d.worker`. Its events carry `d.request_id`.
+    /// Takes one request to worker `d.worker`; the next `poll` sends it, with all that were taken before. Its events
+    /// carry `d.request_id`.
     ///
     /// # Errors
     /// `NoWorker`: that worker takes nothing now. `WorkersBusy`: as many requests are in flight as may be.
@@ -96,13 +100,16 @@ impl<T: Transport> Client<T> {
         if self.requests.contains_key(&d.request_id) {
             return Err(Reason::Internal);
         }
-        link.send(&mut self.transport, &mut self.counters, d.request_id, d.flags, &request_body(d)).map_err(
-            |error| match error {
+        let bytes_max = self.config.queue_bytes_max;
+        let (via, counters) = (&mut self.transport, &mut self.counters);
+        link.queue(via, counters, d.request_id, d.flags, &request_body(d), bytes_max).map_err(|error| {
+            match error {
                 SendError::Full => Reason::SendQueueFull,
                 SendError::Gone => Reason::NoWorker,
                 SendError::TooLarge => Reason::HttpBodyTooLarge,
-            },
-        )?;
+            }
+        })?;
+        self.queued = true;
         slot.outstanding += 1;
         let pending = Pending { slot: at, received: false, cancelled: None, tokens: 0 };
         self.requests.insert(d.request_id, pending);
@@ -133,6 +140,9 @@ impl<T: Transport> Client<T> {
         let before = out.len();
         self.polled = now;
         out.append(&mut self.early);
+        if std::mem::take(&mut self.queued) {
+            self.flush();
+        }
         let mut incoming = std::mem::take(&mut self.incoming);
         self.transport.poll(&mut incoming);
         for event in incoming.drain(..) {
@@ -145,7 +155,7 @@ impl<T: Transport> Client<T> {
 
     /// When `poll` wants to be called even if nothing arrives.
     pub fn next_timer(&self) -> Option<MonoNs> {
-        if !self.early.is_empty() {
+        if self.queued || !self.early.is_empty() {
             return Some(self.polled);
         }
         let limits = self.limits();
@@ -160,12 +170,12 @@ impl<T: Transport> Client<T> {
 
     /// True: sleeping on `event_fd` until `next_timer` is safe. False: poll again.
     pub fn arm(&mut self) -> bool {
-        self.early.is_empty() && self.transport.arm()
+        !self.queued && self.early.is_empty() && self.transport.arm()
     }
 
-    /// Whether a send is not complete, so that `poll` has to be called before any sleep.
+    /// Whether a request waits for `poll`, or a send is not complete: `poll` has to be called before any sleep.
     pub fn is_sending(&self) -> bool {
-        self.transport.is_sending()
+        self.queued || self.transport.is_sending()
     }
 
     /// The state of one worker of the last `set_workers`; `None` beyond its end.
@@ -199,6 +209,12 @@ impl<T: Transport> Client<T> {
     /// What the transport counted so far.
     pub fn transport_counters(&self) -> TransportCounters {
         self.transport.counters()
+    }
+
+    fn flush(&mut self) {
+        for link in self.slots.iter_mut().flatten().filter_map(|slot| slot.link.as_mut()) {
+            link.flush(&mut self.transport, &mut self.counters);
+        }
     }
 
     fn limits(&self) -> LinkLimits {

@@ -21,6 +21,9 @@ pub struct ClientConfig {
     pub reconnect_max_ms: u64,
     /// Requests without an end, over all workers. 65536.
     pub requests_in_flight_max: usize,
+    /// Bytes of frames that may wait for the next poll, or for a full transport, per worker. A request is taken while
+    /// it is less. 16 MiB.
+    pub queue_bytes_max: usize,
     /// How long CANCELLED is waited for. 1000.
     pub cancel_timeout_ms: u32,
     /// How far ahead of its turn a frame may come. 64, from the frame table.
@@ -42,6 +45,7 @@ impl Default for ClientConfig {
             reconnect_min_ms: 50,
             reconnect_max_ms: 2000,
             requests_in_flight_max: 65_536,
+            queue_bytes_max: 16 << 20,
             cancel_timeout_ms: 1000,
             reorder_frames_max: REORDER_FRAMES_MAX,
             control_backlog_frames_max: 4096,

@@ -54,9 +54,11 @@ pub struct Link {
     held: BTreeMap<u64, Bytes>,
     heard: MonoNs,
     asked: MonoNs,
-    /// Frames that must not be lost, waiting for a full transport; numbered when they go.
+    /// Frames on their way to the transport; numbered when they go.
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
+    /// Those among them that were kept because the transport was full.
+    kept: usize,
 }
 
 impl Link {
@@ -70,6 +72,7 @@ impl Link {
             asked: now,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
+            kept: 0,
         }
     }
 
@@ -104,6 +107,28 @@ impl Link {
         }
     }
 
+    /// Puts one frame behind those that wait for the next `flush`. A peer that sleeps is woken once for all of them:
+    /// that costs more than everything else about a small frame.
+    pub fn queue<T: Transport>(
+        &mut self,
+        via: &mut T,
+        counters: &mut SessionCounters,
+        id: RequestId,
+        flags: u16,
+        body: &Body<'_>,
+        bytes_max: usize,
+    ) -> Result<(), SendError> {
+        if self.backlog_bytes >= bytes_max {
+            counters.send_queue_full += 1;
+            return Err(SendError::Full);
+        }
+        let mut bytes = via.buffer();
+        encode(&mut bytes, 0, id, flags, body).map_err(|_| SendError::TooLarge)?;
+        self.backlog_bytes += bytes.len();
+        self.backlog.push_back(bytes);
+        Ok(())
+    }
+
     /// Like `send`, but keeps the frame for later where the transport is full.
     pub fn send_or_keep<T: Transport>(
         &mut self,
@@ -119,6 +144,7 @@ impl Link {
                 encode(&mut bytes, 0, id, flags, body).map_err(|_| SendError::TooLarge)?;
                 self.backlog_bytes += bytes.len();
                 self.backlog.push_back(bytes);
+                self.kept += 1;
                 Ok(())
             }
             other => other,
@@ -127,23 +153,31 @@ impl Link {
 
     /// Sends what waits, as far as the transport takes it.
     pub fn flush<T: Transport>(&mut self, via: &mut T, counters: &mut SessionCounters) {
-        while let Some(waiting) = self.backlog.front() {
-            let mut bytes = via.buffer();
-            bytes.extend_from_slice(waiting);
+        while let Some(bytes) = self.backlog.front_mut() {
             bytes[SEQUENCE_AT].copy_from_slice(&self.next_out.to_le_bytes());
             let (kind, size) = (bytes[1], bytes.len());
-            if via.send(self.peer, bytes).is_err() {
-                return;
+            match via.try_send(self.peer, bytes) {
+                Ok(()) => {}
+                Err(TransportError::Full) => return,
+                // The peer has gone: its Lost event ends what it had.
+                Err(_) => return self.backlog.clear(),
             }
             self.next_out += 1;
             counters.count_out(kind, size);
             self.backlog_bytes -= size;
             self.backlog.pop_front();
         }
+        self.kept = 0;
     }
 
-    pub fn backlog_frames(&self) -> usize {
-        self.backlog.len()
+    /// Whether anything waits.
+    pub fn is_waiting(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Frames that were kept since the transport was last seen to take everything.
+    pub fn kept_frames(&self) -> usize {
+        self.kept
     }
 
     pub fn backlog_bytes(&self) -> usize {

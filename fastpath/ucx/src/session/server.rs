@@ -134,7 +134,7 @@ impl<T: Transport> Server<T> {
     /// Whether no stream is without an end and no frame waits for the transport.
     pub fn idle(&self) -> bool {
         self.streams.is_empty()
-            && self.peers.values().all(|peer| peer.link.backlog_frames() == 0)
+            && self.peers.values().all(|peer| !peer.link.is_waiting())
             && self.transport.counters().bytes_in_flight == 0
     }
 

@@ -68,7 +68,7 @@ impl Slot {
         let link = self.link.as_ref();
         let link_timer =
             link.map(|link| if self.proven() { link.next_pulse(limits) } else { self.handshake_until });
-        let flush = link.filter(|link| link.backlog_frames() > 0).map(|_| polled.plus_ms(1));
+        let flush = link.filter(|link| link.is_waiting()).map(|_| polled.plus_ms(1));
         [self.connect_at, link_timer, flush].into_iter().flatten().min()
     }
 

@@ -150,7 +150,7 @@ impl<T: Transport> Client<T> {
         let proven = slot.proven();
         let Some(link) = slot.link.as_mut() else { return };
         link.flush(&mut self.transport, &mut self.counters);
-        if link.backlog_frames() > self.config.control_backlog_frames_max {
+        if link.kept_frames() > self.config.control_backlog_frames_max {
             self.counters.backlog_full += 1;
             return self.lose(at, WorkerPhase::Lost, Reason::WorkerLost, "too many frames wait", now, out);
         }

@@ -32,7 +32,7 @@ impl Peer {
     pub fn next_timer(&self, limits: LinkLimits, polled: MonoNs) -> MonoNs {
         let timer =
             if self.stage == Stage::Ready { self.link.next_pulse(limits) } else { self.handshake_until };
-        if self.link.backlog_frames() > 0 {
+        if self.link.is_waiting() {
             return timer.min(polled.plus_ms(1));
         }
         timer
