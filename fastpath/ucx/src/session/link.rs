@@ -122,6 +122,17 @@ impl Link {
             counters.send_queue_full += 1;
             return Err(SendError::Full);
         }
+        self.keep(via, id, flags, body)
+    }
+
+    /// `queue` for a frame that must not be lost: never `Full`.
+    pub fn keep<T: Transport>(
+        &mut self,
+        via: &mut T,
+        id: RequestId,
+        flags: u16,
+        body: &Body<'_>,
+    ) -> Result<(), SendError> {
         let mut bytes = via.buffer();
         encode(&mut bytes, 0, id, flags, body).map_err(|_| SendError::TooLarge)?;
         self.backlog_bytes += bytes.len();
@@ -140,12 +151,8 @@ impl Link {
     ) -> Result<(), SendError> {
         match self.send(via, counters, id, flags, body) {
             Err(SendError::Full) => {
-                let mut bytes = Vec::new();
-                encode(&mut bytes, 0, id, flags, body).map_err(|_| SendError::TooLarge)?;
-                self.backlog_bytes += bytes.len();
-                self.backlog.push_back(bytes);
                 self.kept += 1;
-                Ok(())
+                self.keep(via, id, flags, body)
             }
             other => other,
         }

@@ -43,6 +43,8 @@ pub struct Server<T: Transport> {
     counters: SessionCounters,
     incoming: Vec<TransportEvent>,
     polled: MonoNs,
+    /// Frames were queued since the last `poll`.
+    queued: bool,
 }
 
 impl<T: Transport> Server<T> {
@@ -64,6 +66,7 @@ impl<T: Transport> Server<T> {
             counters: SessionCounters::default(),
             incoming: Vec::new(),
             polled: MonoNs(0),
+            queued: false,
         }
     }
 
@@ -91,6 +94,9 @@ impl<T: Transport> Server<T> {
 
     /// When `poll` wants to be called even if nothing arrives.
     pub fn next_timer(&self) -> Option<MonoNs> {
+        if self.queued {
+            return Some(self.polled);
+        }
         let limits = self.limits();
         let peers = self.peers.values().map(|peer| peer.next_timer(limits, self.polled));
         let load = (self.load != self.load_sent).then(|| self.load_at.plus_ms(self.config.load_interval_ms));
@@ -104,7 +110,7 @@ impl<T: Transport> Server<T> {
 
     /// True: sleeping on `event_fd` until `next_timer` is safe. False: poll again.
     pub fn arm(&mut self) -> bool {
-        self.transport.arm()
+        !self.queued && self.transport.arm()
     }
 
     /// How busy the engine is. Sent when it changed, at most every `load_interval_ms`.
@@ -180,6 +186,7 @@ impl<T: Transport> Server<T> {
     }
 
     fn run_timers(&mut self, now: MonoNs, out: &mut Vec<ServerEvent>) {
+        self.queued = false;
         let limits = self.limits();
         let mut gone = Vec::new();
         for (id, peer) in &mut self.peers {

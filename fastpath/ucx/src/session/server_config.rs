@@ -29,6 +29,9 @@ pub struct ServerConfig {
     /// Ends (RESULT, END, FAIL, CANCELLED) that may wait for a full transport, in bytes per fast path. 16 MiB;
     /// beyond it the connection is closed.
     pub backlog_bytes_max: usize,
+    /// Bytes that may wait for the next poll, or for a full transport, per fast path; a fragment is taken while it is
+    /// less. 1 MiB.
+    pub queue_bytes_max: usize,
     /// CANCELs for ids not yet known, over all fast paths; the oldest goes. 1024.
     pub early_cancels_max: usize,
     /// How long such a CANCEL is remembered. 10000.
@@ -53,6 +56,7 @@ impl Default for ServerConfig {
             peers_max: 256,
             streams_max: 4096,
             backlog_bytes_max: 16 << 20,
+            queue_bytes_max: 1 << 20,
             early_cancels_max: 1024,
             early_cancel_ms: 10_000,
             load_interval_ms: 100,

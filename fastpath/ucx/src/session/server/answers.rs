@@ -10,7 +10,7 @@ use dpu_types::gen::worker_frame::{
 use dpu_types::{MonoNs, Reason};
 
 impl<T: Transport> Server<T> {
-    /// Sends a fragment: `token_count` completion tokens, `choices` a JSON array.
+    /// Sends a fragment with the next poll: `token_count` completion tokens, `choices` a JSON array.
     ///
     /// # Errors
     /// `Cancelled`: stop, then call `cancelled`. `PeerLost`: stop. `Full`, `TooLarge`: not sent, the stream lives.
@@ -28,7 +28,10 @@ impl<T: Transport> Server<T> {
         let peer = self.peers.get_mut(&stream.peer).ok_or(StreamGone::PeerLost)?;
         let flags = if finish { FLAG_TOKENS_FINISH } else { 0 };
         let body = Body::Tokens(Tokens { token_count, choices });
-        peer.link.send(&mut self.transport, &mut self.counters, stream.id, flags, &body).map_err(gone)?;
+        let bytes_max = self.config.queue_bytes_max;
+        let (via, counters) = (&mut self.transport, &mut self.counters);
+        peer.link.queue(via, counters, stream.id, flags, &body, bytes_max).map_err(gone)?;
+        self.queued = true;
         state.tokens_sent = state.tokens_sent.saturating_add(token_count);
         Ok(())
     }
@@ -116,15 +119,14 @@ impl<T: Transport> Server<T> {
         }
     }
 
-    /// Sends the last frame of a stream and forgets it.
+    /// Sends the last frame of a stream with the next poll, and forgets the stream.
     fn finish(&mut self, stream: StreamKey, flags: u16, body: &Body<'_>) -> Result<(), StreamGone> {
         if !self.streams.contains_key(&stream) {
             return Err(StreamGone::PeerLost);
         }
         let peer = self.peers.get_mut(&stream.peer).ok_or(StreamGone::PeerLost)?;
-        peer.link
-            .send_or_keep(&mut self.transport, &mut self.counters, stream.id, flags, body)
-            .map_err(gone)?;
+        peer.link.keep(&mut self.transport, stream.id, flags, body).map_err(gone)?;
+        self.queued = true;
         peer.streams = peer.streams.saturating_sub(1);
         self.streams.remove(&stream);
         Ok(())
