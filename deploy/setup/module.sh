@@ -17,7 +17,7 @@ found=$(cargo --version | cut -d' ' -f2)
 stale() {
   [ -e "$STAMPS/module" ] && "$VENV/bin/python" -c 'import dpu_fastpath' 2>/dev/null || return 0
   find "$ROOT/fastpath" "$ROOT/dpu_proto" -name target -prune -o -newer "$STAMPS/module" -type f \
-    \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.proto' -o -name '*.h' -o -name '*.pyi' \) -print |
+    \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.proto' -o -name '*.h' -o -name '*.pyi' \) -print -quit |
     grep -q .
 }
 

@@ -23,6 +23,9 @@ pub struct H2Head {
     pub bodiless: bool,
 }
 
+/// Of https, the only scheme that is served here.
+const DEFAULT_PORT: u16 = 443;
+
 /// Bytes that each field counts beside its name and value (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
 
@@ -95,6 +98,10 @@ fn check_connection_fields(fields: &Fields<'_>) -> Result<(), Refusal> {
 }
 
 fn target_of<'u>(uri: &'u http::Uri, method: &str) -> Result<Target<'u>, Refusal> {
+    // The h2 crate refuses a head without ':scheme', and drops the scheme where there is no ':authority'.
+    if !matches!(uri.scheme_str(), None | Some("https")) {
+        return Err(malformed("':scheme' is not https"));
+    }
     let path = uri.path_and_query().map_or("", |path| path.as_str());
     match target::parse(path) {
         Some(Target::Asterisk) if method == "OPTIONS" => Ok(Target::Asterisk),
@@ -117,8 +124,7 @@ fn host_of(uri: &http::Uri, field: Single<'_>) -> Result<String, Refusal> {
             host::parse(authority.as_str().as_bytes()).ok_or_else(|| bad("':authority' is not valid"))?
         }
     };
-    let default_port = if uri.scheme_str() == Some("http") { 80 } else { 443 };
-    if named.is_some_and(|named| !named.agrees(&aimed, default_port)) {
+    if named.is_some_and(|named| !named.agrees(&aimed, DEFAULT_PORT)) {
         return Err(bad("Host and ':authority' disagree"));
     }
     Ok(aimed.host)

@@ -10,6 +10,21 @@ pub struct HeadLimits {
     pub headers_max: usize,
 }
 
+/// How many HTTP/2 frames that bring nothing a connection may send; each kind has its pool, which useful work refills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameLimits {
+    /// RST_STREAM from the client.
+    pub resets_max: u32,
+    /// RST_STREAM that the client made us send.
+    pub errors_max: u32,
+    /// CONTINUATION of one head.
+    pub continuations_max: u32,
+    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown ones.
+    pub control_max: u32,
+    /// Tiny DATA.
+    pub small_data_max: u32,
+}
+
 /// Ceiling over `HeadLimits::headers_max`: the parser's table lives on the stack (8 KiB at 256 fields).
 pub const HEADERS_CEILING: usize = 256;
 

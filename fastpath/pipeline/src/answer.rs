@@ -44,9 +44,16 @@ impl Ending {
         self.close(self.reason);
     }
 
+    /// It could not be, for this reason.
+    pub fn unwritten(mut self, reason: Reason) {
+        if self.reason == Reason::None {
+            self.close(reason);
+        }
+    }
+
     fn close(&mut self, reason: Reason) {
         if let Some(mut record) = self.record.take() {
-            if reason == Reason::ClientGone {
+            if matches!(reason, Reason::ClientGone | Reason::ClientTooSlow) {
                 record.status = reason.info().status;
             }
             self.core.end(&record, reason);

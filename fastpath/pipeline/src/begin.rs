@@ -77,6 +77,12 @@ pub fn begin(
             record.model = refused.model;
             refuse(core, record, &refused.refusal, refused.rate)
         }
+        // What is full here is full for every tenant: it is not theirs to pay.
+        Ok(decision) if core.running() >= limits.requests_running_max => {
+            decision.permit.refund_request();
+            record.note_decision(&decision);
+            refuse(core, record, &Reason::RequestsFull.into(), decision.rate)
+        }
         Ok(decision) => dispatch(core, record, plan, decision, head.endpoint, limits.request_timeout_ms),
     }
 }

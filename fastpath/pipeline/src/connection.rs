@@ -52,7 +52,7 @@ fn take(core: &Rc<Core>, tcp: TcpStream, listener: Arc<Listener>) {
     core.counters.lock().connections += 1;
     let open = Connection::open(&listener.open);
     if open.count > listener.limits.connections_max {
-        refuse(core, Reason::ConnectionsFull);
+        core.refuse_connection(Reason::ConnectionsFull);
         return;
     }
     spawn_local(serve(Rc::clone(core), tcp, listener, open));
@@ -66,8 +66,8 @@ async fn serve(core: Rc<Core>, tcp: TcpStream, listener: Arc<Listener>, _open: C
     let limit = listener.limits.handshake_timeout;
     let io = match timeout(limit, handshake(&listener.tls, tcp)).await {
         Ok(Ok(io)) => io,
-        Ok(Err(error)) => return refuse(&core, dpu_tls::classify_io(&error)),
-        Err(_) => return refuse(&core, Reason::TlsHandshakeTimeout),
+        Ok(Err(error)) => return core.refuse_connection(dpu_tls::classify_io(&error)),
+        Err(_) => return core.refuse_connection(Reason::TlsHandshakeTimeout),
     };
     let is_h2 = dpu_tls::peer_identity(io.get_ref().1).alpn == dpu_tls::Alpn::H2;
     core.counters.lock().handshakes[usize::from(is_h2)] += 1;
@@ -82,10 +82,6 @@ async fn handshake(config: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Resul
     TlsAcceptor::from(Arc::clone(config))
         .accept_with(tcp, |session| session.set_buffer_limit(Some(dpu_tls::BUFFERED_BYTES_MAX)))
         .await
-}
-
-fn refuse(core: &Core, reason: Reason) {
-    *core.counters.lock().connection_refusals.entry(reason).or_default() += 1;
 }
 
 /// One open connection of a listener; gives its place back when dropped.

@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::counters::SharedCounters;
 use crate::journal::{Journal, BUFFER_BYTES};
+use crate::limit_hits::Quiet;
 use crate::programmed::{Outstanding, Programmed};
 use crate::record::Record;
 use crate::slot::{Slot, Told};
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use tokio::sync::{watch, Notify};
 
-/// Requests in flight on one core at most; each has a slot, a record and its canonical body's receipt.
+/// Requests in flight on one core at most, whatever `requests_running_max` of a listener says; each has a slot, a record
+/// and its canonical body's receipt.
 pub const REQUESTS_MAX: usize = 65_536;
 /// How often requests are looked through for a passed deadline, and the journal's buffer is handed over.
 pub const TICK_MS: u64 = 50;
@@ -192,10 +194,31 @@ impl Core {
         }
     }
 
+    /// Counts a connection that is ended for a reason of its own.
+    pub fn refuse_connection(&self, reason: Reason) {
+        *self.counters.lock().connection_refusals.entry(reason).or_default() += 1;
+    }
+
+    /// Counts a head that was not accepted.
+    pub fn refuse_head(&self, reason: Reason, count: u64) {
+        *self.counters.lock().head_refusals.entry(reason).or_default() += count;
+    }
+
+    /// Counts a limit that was hit without a refusal.
+    pub fn limit_hit(&self, limit: Quiet, count: u64) {
+        *self.counters.lock().quiet_limits.entry(limit).or_default() += count;
+    }
+
     /// Whether the loop has to tick.
     #[must_use]
     pub fn has_timed_work(&self) -> bool {
         !self.slots.borrow().is_empty() || !self.lines.borrow().is_empty()
+    }
+
+    /// Requests that workers have from this core.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.slots.borrow().len()
     }
 
     /// Requests that are not ended.

@@ -1,6 +1,7 @@
 //! What one core has counted. The core locks its own counters once a request; whoever looks locks them all.
 
 use crate::histogram::Histogram;
+use crate::limit_hits::Quiet;
 use crate::record::{Outcome, Record};
 use dpu_types::{Endpoint, MonoNs, Reason};
 use dpu_ucx::SessionCounters;
@@ -65,6 +66,8 @@ pub struct CoreCounters {
     pub handshakes: [u64; 2],
     /// Heads that were not accepted, by reason: no request began.
     pub head_refusals: BTreeMap<Reason, u64>,
+    /// Limits that were hit without a refusal.
+    pub quiet_limits: BTreeMap<Quiet, u64>,
     /// Requests begun.
     pub received: u64,
     /// Requests ended, by how.
@@ -110,6 +113,7 @@ impl CoreCounters {
         }
         add_all(&mut self.connection_refusals, &core.connection_refusals);
         add_all(&mut self.head_refusals, &core.head_refusals);
+        add_all(&mut self.quiet_limits, &core.quiet_limits);
         add_all(&mut self.requests, &core.requests);
         for (key, totals) in &core.arms {
             self.arms.entry(key.clone()).or_default().add(totals);

@@ -51,6 +51,8 @@ pub struct Exchange {
     events_sent: bool,
     /// Set when the worker has ended the request, or we have told it to stop.
     ended: Option<Reason>,
+    /// Why the answer could not be written, where the client did not just go.
+    unwritten: Option<Reason>,
 }
 
 /// What lasts until the record ends.
@@ -89,6 +91,7 @@ impl Exchange {
             finish_seen: false,
             events_sent: false,
             ended: None,
+            unwritten: None,
             open: Some(open),
         }
     }
@@ -139,6 +142,11 @@ impl Exchange {
         if let Some(open) = self.open.take() {
             self.core.end(&open.record, reason);
         }
+    }
+
+    /// Ends a request whose answer could not be written, for this reason. Where the worker still has it, it is told.
+    pub fn unwritten(mut self, reason: Reason) {
+        self.unwritten = Some(reason);
     }
 
     /// One thing told; `None` where more is needed or events were appended and more may follow at once.
@@ -288,10 +296,10 @@ impl Drop for Exchange {
         let Some(mut open) = self.open.take() else { return };
         let reason = match self.ended {
             // The answer was whole, or a worker's failure was, but it could not be written.
-            Some(Reason::None) | None => self.core.gone_reason(),
+            Some(Reason::None) | None => self.unwritten.unwrap_or_else(|| self.core.gone_reason()),
             Some(failed) => failed,
         };
-        if reason == Reason::ClientGone {
+        if matches!(reason, Reason::ClientGone | Reason::ClientTooSlow) {
             open.record.status = reason.info().status;
         }
         match self.ended {

@@ -2,9 +2,11 @@
 
 use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
+use crate::body_clock::BodyClock;
 use crate::connection::{Io, LINGER_BYTES_MAX};
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
+use crate::limit_hits::Quiet;
 use crate::programmed::{Limits, Listener};
 use crate::record::{Protocol, Record};
 use bytes::{Buf, Bytes, BytesMut};
@@ -20,8 +22,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{timeout, timeout_at, Instant};
 
-/// What is read at once; also what a pipelining client may send ahead while it waits for its answer.
-const READ_BYTES: usize = 16 * 1024;
+/// An input buffer that held more than this is given back to the allocator after use.
+const IN_BYTES_KEPT: usize = 64 * 1024;
 /// An answer buffer larger than this is given back to the allocator after use.
 const OUT_BYTES_KEPT: usize = 64 * 1024;
 /// How long a close may take, with what is read and dropped of a refused body: a socket closed over unread bytes is
@@ -37,6 +39,8 @@ pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
         input: BytesMut::new(),
         out: Vec::with_capacity(1024),
         parser: HeadParser::new(),
+        requests: 0,
+        ahead_is_full: false,
     };
     while matches!(connection.one_request().await, Ok(Next::Keep)) {}
     // The client may be gone, and then there is nobody to tell.
@@ -50,6 +54,10 @@ struct Connection<'l> {
     input: BytesMut,
     out: Vec<u8>,
     parser: HeadParser,
+    /// Heads that were accepted.
+    requests: u32,
+    /// The client has sent as far ahead of its answer as is read.
+    ahead_is_full: bool,
 }
 
 /// Whether the connection is kept.
@@ -96,8 +104,8 @@ impl Connection<'_> {
         };
         let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
         let mut record = Record::accept(&self.core, endpoint, Protocol::H1);
-        let mut framing =
-            Framing { keep_alive: head.keep_alive, http10: head.http10, bodiless: head.bodiless };
+        let keep_alive = head.keep_alive && self.may_ask_again();
+        let mut framing = Framing { keep_alive, http10: head.http10, bodiless: head.bodiless };
         let request = match &head.request {
             Ok(request) => request,
             Err(refusal) => {
@@ -152,9 +160,22 @@ impl Connection<'_> {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),
                 Err(_) if head_until.is_some() => return Ok(Err(Reason::HttpHeadTimeout.into())),
-                Err(_) => return Ok(Ok(None)),
+                Err(_) => {
+                    self.core.limit_hit(Quiet::IdleTimeout, 1);
+                    return Ok(Ok(None));
+                }
             }
         }
+    }
+
+    /// Counts a request; false for the last one that this connection may have.
+    fn may_ask_again(&mut self) -> bool {
+        self.requests += 1;
+        let may = self.requests < self.limits.requests_per_connection_max;
+        if !may {
+            self.core.limit_hit(Quiet::RequestsPerConnection, 1);
+        }
+        may
     }
 
     /// The whole body, without a copy where its length was given.
@@ -167,46 +188,55 @@ impl Connection<'_> {
             };
             sent.await.map_err(|_| Refusal::from(Reason::ClientGone))?;
         }
-        let limit = self.limits.body_timeout;
-        let whole = async {
-            match head.body {
-                BodyFraming::None => Ok(Bytes::new()),
-                BodyFraming::Length(length) => self.body_of_length(length as usize).await,
-                BodyFraming::Chunked => self.body_of_chunks(&mut decoder).await,
-            }
-        };
-        timeout(limit, whole).await.unwrap_or_else(|_| Err(Reason::HttpBodyTimeout.into()))
+        match head.body {
+            BodyFraming::None => Ok(Bytes::new()),
+            BodyFraming::Length(length) => self.body_of_length(length as usize).await,
+            BodyFraming::Chunked => self.body_of_chunks(&mut decoder).await,
+        }
     }
 
     async fn body_of_length(&mut self, length: usize) -> Result<Bytes, Refusal> {
-        while self.input.len() < length {
-            self.read_more().await?;
+        if self.input.len() < length {
+            let clock = BodyClock::start(self.limits);
+            while self.input.len() < length {
+                self.read_more(&clock, self.input.len()).await?;
+            }
         }
-        Ok(self.input.split_to(length).freeze())
+        let body = self.input.split_to(length).freeze();
+        if length > IN_BYTES_KEPT {
+            // What is left would keep the whole buffer alive, for as long as the connection is idle.
+            self.input = BytesMut::from(&self.input[..]);
+        }
+        Ok(body)
     }
 
     async fn body_of_chunks(&mut self, decoder: &mut BodyDecoder) -> Result<Bytes, Refusal> {
         let mut body = Vec::new();
+        let mut clock = None;
         loop {
             let fed = decoder.feed(&self.input, &mut body)?;
             self.input.advance(fed.consumed);
             if fed.done {
                 return Ok(Bytes::from(body));
             }
-            self.read_more().await?;
+            let clock = clock.get_or_insert_with(|| BodyClock::start(self.limits));
+            self.read_more(clock, body.len()).await?;
         }
     }
 
-    async fn read_more(&mut self) -> Result<(), Refusal> {
-        match read_some(&mut self.io, &mut self.input).await {
-            Ok(0) | Err(_) => Err(Reason::HttpBodyIncomplete.into()),
-            Ok(_) => Ok(()),
+    /// More of a body of which so many bytes are here.
+    async fn read_more(&mut self, clock: &BodyClock, received: usize) -> Result<(), Refusal> {
+        let (until, reason) = clock.until(received);
+        match timeout_at(until, read_some(&mut self.io, &mut self.input)).await {
+            Ok(Ok(0) | Err(_)) => Err(Reason::HttpBodyIncomplete.into()),
+            Ok(Ok(_)) => Ok(()),
+            Err(_) => Err(reason.into()),
         }
     }
 
     /// The head is not sound: answer and close. No request has begun.
     async fn refuse_head(&mut self, refusal: &Refusal) -> io::Result<Next> {
-        *self.core.counters.lock().head_refusals.entry(refusal.reason).or_default() += 1;
+        self.core.refuse_head(refusal.reason, 1);
         let answer = refusal_answer(refusal, self.core.mint(), None);
         self.put_answer(&answer, Framing { keep_alive: false, http10: false, bodiless: false });
         self.write_out().await?;
@@ -217,7 +247,10 @@ impl Connection<'_> {
         match begun {
             Begun::Answered(answered) => {
                 self.put_answer(&answered.answer, framing);
-                self.write_out().await?;
+                if let Err(error) = self.write_out().await {
+                    answered.ending.unwritten(self.unwritten(&error));
+                    return Err(error);
+                }
                 answered.ending.written();
                 Ok(framing.next())
             }
@@ -236,7 +269,10 @@ impl Connection<'_> {
             };
             if let Step::Answer(answer) = step {
                 self.put_answer(&answer, framing);
-                self.write_out().await?;
+                if let Err(error) = self.write_out().await {
+                    exchange.unwritten(self.unwritten(&error));
+                    return Err(error);
+                }
                 exchange.written();
                 return Ok(framing.next());
             }
@@ -247,13 +283,17 @@ impl Connection<'_> {
             let last = matches!(step, Step::LastEvents);
             self.put_events(&events, last, framing.http10);
             let stopped = exchange.stopped();
-            tokio::select! {
+            let written = tokio::select! {
                 biased;
-                written = self.write_out() => written?,
+                written = self.write_out() => written,
                 () = stopped, if !last => {
                     exchange.stop_unwritten();
                     return Ok(Next::Close);
                 }
+            };
+            if let Err(error) = written {
+                exchange.unwritten(self.unwritten(&error));
+                return Err(error);
             }
             if last {
                 exchange.written();
@@ -266,14 +306,20 @@ impl Connection<'_> {
     /// Waits for the exchange while it watches the client: what a pipelining client sends is kept for later.
     async fn turn(&mut self, exchange: &mut Exchange, events: &mut Vec<u8>) -> Turn {
         let mut step = pin!(exchange.step(events));
-        let (io, input) = (&mut self.io, &mut self.input);
-        poll_fn(|context| {
+        let (io, input, ahead_max) = (&mut self.io, &mut self.input, self.limits.pipelined_bytes_max);
+        let turn = poll_fn(|context| {
             if let Poll::Ready(step) = step.as_mut().poll(context) {
                 return Poll::Ready(Turn::Step(step));
             }
-            watch(io, input, context)
+            watch(io, input, ahead_max, context)
         })
-        .await
+        .await;
+        let is_full = self.input.len() >= ahead_max;
+        if is_full && !self.ahead_is_full {
+            self.core.limit_hit(Quiet::PipelinedBytes, 1);
+        }
+        self.ahead_is_full = is_full;
+        turn
     }
 
     fn put_answer(&mut self, answer: &Answer, framing: Framing) {
@@ -304,13 +350,21 @@ impl Connection<'_> {
         }
     }
 
-    /// Hands everything to TLS. A client that does not read is cut after the body's time.
+    /// Why an answer could not be written.
+    fn unwritten(&self, error: &io::Error) -> Reason {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Reason::ClientTooSlow,
+            _ => self.core.gone_reason(),
+        }
+    }
+
+    /// Hands everything to TLS, in `write_timeout` or not at all.
     async fn write_out(&mut self) -> io::Result<()> {
         let write = async {
             self.io.write_all(&self.out).await?;
             self.io.flush().await
         };
-        let written = timeout(self.limits.body_timeout, write).await;
+        let written = timeout(self.limits.write_timeout, write).await;
         self.out.clear();
         if self.out.capacity() > OUT_BYTES_KEPT {
             self.out = Vec::with_capacity(1024);
@@ -335,9 +389,9 @@ async fn read_some(io: &mut Io, input: &mut BytesMut) -> io::Result<usize> {
     io.read_buf(input).await
 }
 
-/// Reads what the client sends while it waits; ready when it has gone.
-fn watch(io: &mut Io, input: &mut BytesMut, context: &mut Context<'_>) -> Poll<Turn> {
-    while input.len() < READ_BYTES {
+/// Reads what the client sends while it waits, up to a bound; ready when it has gone.
+fn watch(io: &mut Io, input: &mut BytesMut, ahead_max: usize, context: &mut Context<'_>) -> Poll<Turn> {
+    while input.len() < ahead_max {
         let mut space = [0; 2048];
         let mut buffer = ReadBuf::new(&mut space);
         match Pin::new(&mut *io).poll_read(context, &mut buffer) {

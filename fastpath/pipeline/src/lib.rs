@@ -7,6 +7,7 @@
 
 mod answer;
 mod begin;
+mod body_clock;
 mod clock;
 mod connection;
 mod core;
@@ -19,6 +20,7 @@ mod h2;
 mod histogram;
 pub mod host;
 mod journal;
+mod limit_hits;
 pub mod metrics;
 mod placement;
 mod programmed;

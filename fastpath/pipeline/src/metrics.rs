@@ -3,6 +3,7 @@
 use crate::counters::{ArmTotals, CoreCounters};
 use crate::fast_path::FastPath;
 use crate::histogram::Histogram;
+use crate::limit_hits;
 use dpu_ucx::SessionCounters;
 use serde::Serialize;
 
@@ -119,6 +120,13 @@ fn connections(counters: &CoreCounters, fast_path: &FastPath) -> Vec<Family> {
             help: "Request heads that were not accepted; no request began.",
             labels: &["reason"],
             samples: by_reason(&counters.head_refusals),
+        },
+        Family {
+            name: "dpu_limit_hits",
+            kind: "counter",
+            help: "Limits of the listeners that were hit, by their name in the desired state.",
+            labels: &["limit"],
+            samples: limit_hits::hits(counters).map(|(limit, count)| value([limit], count as f64)).collect(),
         },
         Family {
             name: "dpu_tls_handshakes",

@@ -1,6 +1,6 @@
 //! A plan made ready: policy compiled, certificates loaded, addresses parsed. Built whole or not at all.
 
-use dpu_http::HeadLimits;
+use dpu_http::{FrameLimits, HeadLimits};
 use dpu_policy::{JsonLimits, LimitState, Policy};
 use dpu_tls::{CertificateInput, Tickets};
 use dpu_types::plan::{self, Plan, Problem};
@@ -89,21 +89,6 @@ pub struct Limits {
     pub bodies_bytes_max: usize,
     /// HTTP/2: what a connection may cost in frames.
     pub frames: FrameLimits,
-}
-
-/// How many HTTP/2 frames that bring nothing a connection may send; each has its pool, which useful work refills.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameLimits {
-    /// RST_STREAM from the client.
-    pub resets_max: u32,
-    /// RST_STREAM that the client made us send.
-    pub errors_max: u32,
-    /// CONTINUATION of one head.
-    pub continuations_max: u32,
-    /// SETTINGS, PING, PRIORITY, WINDOW_UPDATE and unknown ones.
-    pub control_max: u32,
-    /// Tiny DATA.
-    pub small_data_max: u32,
 }
 
 /// One worker.
