@@ -29,7 +29,14 @@ PYTHON_TYPE = {
     "bytes": "bytes",
     "models": "tuple[ModelInfo, ...]",
 }
-CONSTANTS = ("am_id", "frame_bytes_max", "reorder_frames_max", "string_bytes_max", "models_max")
+CONSTANTS = (
+    "am_id",
+    "frame_bytes_max",
+    "reorder_frames_max",
+    "string_bytes_max",
+    "models_max",
+    "stream_credit_bytes",
+)
 
 
 def rust(table: dict[str, Any]) -> str:

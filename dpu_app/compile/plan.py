@@ -50,6 +50,7 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         steering=steering(desired.steering),
         token_rate=token_rate(desired.limits.token_rate),
         token_cache_entries_max=desired.identity.token_cache_entries_max,
+        worker_key_previous_file=previous_key(desired, folder),
     )
     if plan.same_content(previous) and previous.epoch > 0:
         return plan
@@ -64,6 +65,22 @@ def absolute(name: str, folder: str) -> str:
 def pairs(labels: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """Labels in an order that does not depend on how they were written."""
     return tuple(sorted(labels.items()))
+
+
+def worker(item: Worker) -> PlanWorker:
+    """One worker."""
+    return PlanWorker(
+        name=item.name,
+        address=item.address,
+        labels=pairs(item.labels),
+        requests_max=item.requests_max or 0,
+        stream_window_bytes=item.stream_window_bytes,
+    )
+
+
+def previous_key(desired: Desired, folder: str) -> str:
+    """The key that is accepted beside the present one; empty where there is none."""
+    return absolute(desired.worker_key_previous_file, folder) if desired.worker_key_previous_file else ""
 
 
 def listener(item: Listener, folder: str) -> PlanListener:
@@ -175,11 +192,6 @@ def plan_arm(item: Arm, model_name: str) -> PlanArm:
         max_tokens_default=item.max_tokens_default,
         max_tokens_max=item.max_tokens_max,
     )
-
-
-def worker(item: Worker) -> PlanWorker:
-    """One worker."""
-    return PlanWorker(item.name, item.address, pairs(item.labels), item.requests_max or 0)
 
 
 def queue(item: Queue) -> PlanQueue:

@@ -40,5 +40,7 @@ class Desired(Part):
     """How credentials are checked."""
     limits: GlobalLimits = GlobalLimits()
     """What all tenants together may use; no limit when left out."""
+    worker_key_previous_file: FilePath | None = None
+    """A second key that the fast path accepts from workers while keys are rolled over: the one before, or the next."""
     telemetry: Telemetry = Telemetry()
     """What is written down."""

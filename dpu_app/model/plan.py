@@ -150,6 +150,7 @@ class PlanWorker:
     address: str
     labels: tuple[tuple[str, str], ...]
     requests_max: int = 0
+    stream_window_bytes: int = 262_144
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class Plan:
     steering: PlanSteering = PlanSteering()
     token_rate: PlanTokenRate | None = None
     token_cache_entries_max: int = 0
+    worker_key_previous_file: str = ""
 
     def same_content(self, other: Plan) -> bool:
         """Whether only revision and epoch may differ."""

@@ -23,12 +23,24 @@ def to_proto(plan: Plan) -> pb.Plan:
         steering=pb.Steering(**asdict(plan.steering)),
         token_rate=token_rate(plan.token_rate),
         token_cache_entries_max=plan.token_cache_entries_max,
+        worker_key_previous_file=plan.worker_key_previous_file,
     )
 
 
 def digest(plan: Plan) -> bytes:
     """SHA-256 of the deterministic serialisation: what the fast path says it has."""
     return hashlib.sha256(to_proto(plan).SerializeToString(deterministic=True)).digest()
+
+
+def worker(item: PlanWorker) -> pb.Worker:
+    """One worker."""
+    return pb.Worker(
+        name=item.name,
+        address=item.address,
+        labels=dict(item.labels),
+        requests_max=item.requests_max,
+        stream_window_bytes=item.stream_window_bytes,
+    )
 
 
 def listener(item: PlanListener) -> pb.Listener:
@@ -145,8 +157,3 @@ def arm(item: PlanArm) -> pb.Arm:
         max_tokens_default=item.max_tokens_default,
         max_tokens_max=item.max_tokens_max,
     )
-
-
-def worker(item: PlanWorker) -> pb.Worker:
-    """One worker."""
-    return pb.Worker(name=item.name, address=item.address, labels=dict(item.labels), requests_max=item.requests_max)

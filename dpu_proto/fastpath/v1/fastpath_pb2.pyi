@@ -54,6 +54,7 @@ class Plan(_message.Message):
     STEERING_FIELD_NUMBER: _builtins.int
     TOKEN_CACHE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
     TOKEN_RATE_FIELD_NUMBER: _builtins.int
+    WORKER_KEY_PREVIOUS_FILE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """of the store"""
     epoch: _builtins.int
@@ -62,6 +63,8 @@ class Plan(_message.Message):
     """32 bytes or more; proves both sides of a worker connection"""
     token_cache_entries_max: _builtins.int
     """verified JWTs that each core remembers"""
+    worker_key_previous_file: _builtins.str
+    """accepted beside it while keys are rolled over; empty for none"""
     @_builtins.property
     def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___Listener]: ...
     @_builtins.property
@@ -96,10 +99,11 @@ class Plan(_message.Message):
         steering: Global___Steering | None = ...,
         token_cache_entries_max: _builtins.int = ...,
         token_rate: Global___TokenRate | None = ...,
+        worker_key_previous_file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "steering", b"steering", "token_rate", b"token_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "token_rate", b"token_rate", "worker_key_file", b"worker_key_file", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "token_rate", b"token_rate", "worker_key_file", b"worker_key_file", "worker_key_previous_file", b"worker_key_previous_file", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -646,11 +650,14 @@ class Worker(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     REQUESTS_MAX_FIELD_NUMBER: _builtins.int
+    STREAM_WINDOW_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     address: _builtins.str
     """UCX listener, "127.0.0.1:7101" """
     requests_max: _builtins.int
     """busy with so many; 0: its slots times queue.requests_per_slot"""
+    stream_window_bytes: _builtins.int
+    """of TOKENS frames that may wait for a client that reads slowly"""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -660,10 +667,11 @@ class Worker(_message.Message):
         address: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         requests_max: _builtins.int = ...,
+        stream_window_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "labels", b"labels", "name", b"name", "requests_max", b"requests_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "labels", b"labels", "name", b"name", "requests_max", b"requests_max", "stream_window_bytes", b"stream_window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

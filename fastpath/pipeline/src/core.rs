@@ -149,6 +149,16 @@ impl Core {
         Ok(())
     }
 
+    /// Lets the worker of a stream send more of it.
+    pub fn credit(&self, id: RequestId, bytes: u32) {
+        if let Some(client) = self.client.borrow_mut().as_mut() {
+            client.credit(id, bytes);
+            if client.is_sending() {
+                self.kick.notify_one();
+            }
+        }
+    }
+
     /// The worker has ended this request: no more events for it.
     pub fn forget(&self, id: RequestId) {
         self.slots.borrow_mut().remove(&id);

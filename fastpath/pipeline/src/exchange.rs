@@ -7,6 +7,7 @@
 use crate::answer::{extra_fields, refusal_answer, Answer};
 use crate::clock;
 use crate::core::Core;
+use crate::credit::Credit;
 use crate::placement::Placement;
 use crate::programmed::{Outstanding, Programmed};
 use crate::record::Record;
@@ -15,7 +16,7 @@ use dpu_http::respond::Extra;
 use dpu_http::{answer, sse, Kind, Usage};
 use dpu_policy::Decision;
 use dpu_types::{Endpoint, MonoNs, Reason, Refusal, RequestId};
-use dpu_ucx::{Event, Summary};
+use dpu_ucx::{tokens_frame_bytes, Event, Summary};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub struct Exchange {
     ended: Option<Reason>,
     /// Why the answer could not be written, where the client did not just go.
     unwritten: Option<Reason>,
+    credit: Credit,
 }
 
 /// What lasts until the record ends.
@@ -92,6 +94,7 @@ impl Exchange {
             events_sent: false,
             ended: None,
             unwritten: None,
+            credit: Credit::default(),
             open: Some(open),
         }
     }
@@ -104,6 +107,8 @@ impl Exchange {
 
     /// Waits for the worker and appends what the client is to be told. Dropping the future loses nothing.
     pub async fn step(&mut self, out: &mut Vec<u8>) -> Step {
+        // Whoever asks for more has handed to TLS what it was given before.
+        self.give_credit();
         let mut told = self.slot.next().await;
         loop {
             if let Some(step) = self.take(told, out) {
@@ -152,12 +157,17 @@ impl Exchange {
     /// One thing told; `None` where more is needed or events were appended and more may follow at once.
     fn take(&mut self, told: Told, out: &mut Vec<u8>) -> Option<Step> {
         match told {
+            Told::Frame(Event::Tokens { .. }) if self.stream.is_none() => {
+                Some(self.stop(Reason::WorkerOutOfTurn, out))
+            }
             Told::Frame(Event::Tokens { token_count, choices, finish, .. }) => {
                 self.take_tokens(token_count, &choices, finish, out);
                 None
             }
             Told::Frame(Event::End { summary, .. }) => Some(self.take_end(&summary, out)),
-            Told::Frame(Event::Result { summary, choices, .. }) => Some(self.take_result(&summary, &choices)),
+            Told::Frame(Event::Result { summary, choices, .. }) => {
+                Some(self.take_result(&summary, &choices, out))
+            }
             Told::Frame(Event::Fail { reason, retry, .. }) => {
                 self.core.forget(self.id());
                 if retry && !self.events_sent && self.retry().is_ok() {
@@ -174,6 +184,19 @@ impl Exchange {
         }
     }
 
+    /// Tells the worker that the client has read, once half a window is free. A short answer never comes here.
+    fn give_credit(&mut self) {
+        let Some(open) = &self.open else { return };
+        if !self.credit.is_due() {
+            return;
+        }
+        let window = self.plan.workers.get(open.worker).map_or(0, |worker| worker.stream_window_bytes);
+        let bytes = self.credit.give(window);
+        if bytes > 0 {
+            self.core.credit(open.record.request_id, bytes);
+        }
+    }
+
     fn id(&self) -> RequestId {
         self.open.as_ref().map_or(RequestId::NONE, |open| open.record.request_id)
     }
@@ -181,6 +204,7 @@ impl Exchange {
     fn take_tokens(&mut self, token_count: u32, choices: &[u8], finish: bool, out: &mut Vec<u8>) {
         let (Some(stream), Some(open)) = (&self.stream, &mut self.open) else { return };
         stream.chunk(out, choices);
+        self.credit.taken += tokens_frame_bytes(choices.len()) as u64;
         open.record.completion_tokens = open.record.completion_tokens.saturating_add(token_count);
         if token_count > 0 && open.record.first_token.is_none() {
             open.record.first_token = Some(clock::now());
@@ -191,6 +215,9 @@ impl Exchange {
 
     fn take_end(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Step {
         self.core.forget(self.id());
+        if self.stream.is_none() {
+            return self.fail(Reason::WorkerOutOfTurn, out);
+        }
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
         if let Some(stream) = &self.stream {
@@ -205,10 +232,10 @@ impl Exchange {
         Step::LastEvents
     }
 
-    fn take_result(&mut self, summary: &Summary, choices: &[u8]) -> Step {
+    fn take_result(&mut self, summary: &Summary, choices: &[u8], out: &mut Vec<u8>) -> Step {
         self.core.forget(self.id());
         if self.stream.is_some() {
-            return self.fail(Reason::FrameMalformed, &mut Vec::new());
+            return self.fail(Reason::WorkerOutOfTurn, out);
         }
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);

@@ -13,6 +13,7 @@ mod connection;
 mod core;
 mod core_thread;
 pub mod counters;
+mod credit;
 mod exchange;
 mod fast_path;
 mod h1;

@@ -196,6 +196,8 @@ fn frames(frames: &SessionCounters) -> Vec<Family> {
         ("late_frame", frames.late_frames),
         ("send_queue_full", frames.send_queue_full),
         ("cancel_timed_out", frames.cancels_timed_out),
+        ("credit_exceeded", frames.credit_exceeded),
+        ("token_lie", frames.token_lies),
     ];
     let family = |name, help, samples| Family { name, kind: "counter", help, labels: &["kind"], samples };
     vec![

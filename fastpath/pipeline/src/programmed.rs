@@ -1,8 +1,10 @@
 //! A plan made ready: policy compiled, certificates loaded, addresses parsed. Built whole or not at all.
 
+use crate::slot::WAITING_BYTES_MAX;
 use dpu_http::{FrameLimits, HeadLimits};
 use dpu_policy::{JsonLimits, LimitState, Policy};
 use dpu_tls::{CertificateInput, Tickets};
+use dpu_types::gen::worker_frame::STREAM_CREDIT_BYTES;
 use dpu_types::plan::{self, Plan, Problem};
 use prost::Message;
 use std::net::SocketAddr;
@@ -99,6 +101,8 @@ pub struct Worker {
     pub address: SocketAddr,
     /// Requests that it has now, from all cores; outlives the plan.
     pub outstanding: Arc<AtomicU32>,
+    /// Bytes of one stream that it may be ahead of the client's reading.
+    pub stream_window_bytes: u32,
 }
 
 /// Which workers could serve a model.
@@ -282,7 +286,18 @@ fn worker(entry: &plan::Worker, previous: Option<&Programmed>) -> Result<Worker,
     let same = |w: &&Worker| *w.name == *entry.name && w.address == address;
     let before = previous.and_then(|p| p.workers.iter().find(same));
     let outstanding = before.map_or_else(Arc::default, |w| Arc::clone(&w.outstanding));
-    Ok(Worker { name: Arc::from(entry.name.as_str()), address, outstanding })
+    let window = window(entry.stream_window_bytes)?;
+    Ok(Worker { name: Arc::from(entry.name.as_str()), address, outstanding, stream_window_bytes: window })
+}
+
+/// What a worker may be ahead. Every stream opens with `STREAM_CREDIT_BYTES`; beyond `WAITING_BYTES_MAX` a client counts as
+/// too slow, and a window must end well before it.
+fn window(bytes: u32) -> Result<u32, Problem> {
+    if (STREAM_CREDIT_BYTES..=WAITING_BYTES_MAX / 2).contains(&(bytes as usize)) {
+        return Ok(bytes);
+    }
+    let fix = format!("give {STREAM_CREDIT_BYTES} to {}", WAITING_BYTES_MAX / 2);
+    Err(problem("stream_window_bytes", &format!("is {bytes}"), &fix))
 }
 
 fn served(model: &plan::Model, workers: &[plan::Worker]) -> ServedModel {

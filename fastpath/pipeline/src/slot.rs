@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-/// Bytes of answer that may wait for a client that reads slower than the engine writes, beside what the socket
-/// holds. Beyond it the request is cancelled: 1 MiB is some fifteen thousand tokens ahead of the reader.
+/// Bytes of answer that may wait for a client that reads slower than the engine writes, beside what the socket holds and
+/// the fragment that passes it. The stream's credit (`stream_window_bytes`, half of this at most) ends well before it, so
+/// only a worker that has more credit than it should comes here: then the request is cancelled.
 pub const WAITING_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a request's task is told.
@@ -44,9 +45,9 @@ impl Slot {
             }
             return;
         }
+        // One fragment alone, or an answer that is not streamed, has its own bound: the frame's.
+        let overflow = matches!(&told, Told::Frame(Event::Tokens { .. })) && inner.bytes >= WAITING_BYTES_MAX;
         inner.bytes += size(&told);
-        // An answer that is not streamed comes as one event and has its own bound, the frame's.
-        let overflow = matches!(&told, Told::Frame(Event::Tokens { .. })) && inner.bytes > WAITING_BYTES_MAX;
         let told = if overflow { Told::Stop(Reason::ClientTooSlow) } else { told };
         inner.stopped = matches!(told, Told::Stop(_));
         inner.waiting.push_back(told);

@@ -74,7 +74,7 @@ fn server(address: SocketAddr, kind: TransportKind) -> Anything<()> {
                     println!("answered {answers} server_cpu_us_each {each:.2}");
                     return Ok(());
                 }
-                ServerEvent::Cancel { .. } => {}
+                ServerEvent::Cancel { .. } | ServerEvent::Credit { .. } => {}
             }
         }
         if busy == 0 && server.arm() {

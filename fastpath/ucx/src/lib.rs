@@ -15,8 +15,8 @@ pub mod ucx;
 pub use chaos::{ChaosConfig, ChaosTransport};
 pub use ffi::{version as ucx_version, ENVIRONMENT as UCX_ENVIRONMENT};
 pub use session::{
-    Client, ClientConfig, Event, OwnedModel, OwnedRequest, PeerState, Server, ServerConfig, ServerEvent,
-    SessionCounters, StreamGone, StreamKey, Summary, WorkerPhase, WorkerState,
+    tokens_frame_bytes, Client, ClientConfig, Event, OwnedModel, OwnedRequest, PeerState, Server,
+    ServerConfig, ServerEvent, SessionCounters, StreamGone, StreamKey, Summary, WorkerPhase, WorkerState,
 };
 pub use stub::{StubHub, StubTransport};
 pub use transport::{PeerId, Transport, TransportCounters, TransportError, TransportEvent, TransportKind};

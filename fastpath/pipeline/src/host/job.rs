@@ -2,7 +2,7 @@
 
 use super::config::HostConfig;
 use super::shared::{Command, Ending, Shared};
-use dpu_types::Reason;
+use dpu_types::{MonoNs, Reason};
 use dpu_ucx::{OwnedRequest, StreamKey, Summary};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -15,15 +15,20 @@ pub struct JobState {
     pub request: OwnedRequest,
     /// Microseconds from arrival to a free slot.
     pub queue_us: u64,
+    /// When the fast path gives up.
+    pub deadline: MonoNs,
     cancelled: AtomicBool,
     unsent: AtomicUsize,
+    /// Its first unsent fragment waits for credit.
+    stalled: AtomicBool,
 }
 
 impl JobState {
-    /// A job that nobody has begun.
-    pub fn new(stream: StreamKey, request: OwnedRequest, queue_us: u64) -> Arc<Self> {
-        let (cancelled, unsent) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { stream, request, queue_us, cancelled, unsent })
+    /// A job that nobody has begun; it came at `since`.
+    pub fn new(stream: StreamKey, request: OwnedRequest, queue_us: u64, since: MonoNs) -> Arc<Self> {
+        let deadline = since.plus_ms(request.deadline_ms.into());
+        let (cancelled, unsent, stalled) = Default::default();
+        Arc::new(Self { stream, request, queue_us, deadline, cancelled, unsent, stalled })
     }
 
     /// Tells the engine to stop at its next look.
@@ -38,7 +43,22 @@ impl JobState {
 
     /// Whether its next fragment has to wait.
     pub fn is_full(&self) -> bool {
-        self.unsent.load(Ordering::Acquire) >= HostConfig::UNSENT_MAX
+        self.unsent.load(Ordering::Acquire) >= HostConfig::UNSENT_MAX || self.is_stalled()
+    }
+
+    /// Whether its first unsent fragment waits for credit.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
+    /// Says whether it waits for credit. True: it did before, and does not any longer.
+    pub fn set_stalled(&self, stalled: bool) -> bool {
+        // Read first: a fragment that finds credit, as nearly all do, costs no write to a line that two threads share.
+        let was = self.stalled.load(Ordering::Acquire);
+        if was != stalled {
+            self.stalled.store(stalled, Ordering::Release);
+        }
+        was && !stalled
     }
 
     /// One more fragment waits.
@@ -82,8 +102,9 @@ impl Job {
         self.state.is_cancelled()
     }
 
-    /// Sends a fragment: `count` completion tokens, `choices` a JSON array on one line. Waits while
-    /// `UNSENT_MAX` fragments are on their way. False: stop generating.
+    /// Sends a fragment: `count` completion tokens, `choices` a JSON array on one line. Waits while `UNSENT_MAX`
+    /// fragments are on their way, and while the stream has no credit: its client reads slower than it is written.
+    /// Cancel, the deadline and the end of a drain end the wait. False: stop generating.
     #[must_use]
     pub fn tokens(&self, count: u32, choices: Vec<u8>, finish: bool) -> bool {
         !self.ended.load(Ordering::Acquire) && self.shared.push_tokens(&self.state, count, choices, finish)

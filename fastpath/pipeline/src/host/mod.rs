@@ -14,6 +14,8 @@ mod report;
 mod shared;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_credit;
 mod work;
 
 pub use config::HostConfig;

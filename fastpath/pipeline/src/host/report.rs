@@ -128,7 +128,7 @@ impl Report {
         [(vec!["in"], self.session.bytes_in), (vec!["out"], self.session.bytes_out)]
     }
 
-    fn events(&self) -> [(Vec<&'static str>, u64); 13] {
+    fn events(&self) -> [(Vec<&'static str>, u64); 14] {
         let (session, transport) = (&self.session, &self.transport);
         [
             (vec!["handshake"], session.handshakes),
@@ -143,6 +143,7 @@ impl Report {
             (vec!["peer_refused_full"], session.peers_refused_full),
             (vec!["backlog_full"], session.backlog_full),
             (vec!["receipt_refused"], session.receipts_refused),
+            (vec!["credit_wait"], session.credit_waits),
             (vec!["buffer_stranded"], transport.buffers_stranded),
         ]
     }

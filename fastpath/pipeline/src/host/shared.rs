@@ -2,6 +2,7 @@
 
 use super::job::JobState;
 use super::report::Report;
+use crate::clock;
 use dpu_types::{MonoNs, Reason};
 use dpu_ucx::Summary;
 use mio::Waker;
@@ -105,7 +106,12 @@ impl Shared {
     pub fn push_tokens(&self, job: &Arc<JobState>, count: u32, choices: Vec<u8>, finish: bool) -> bool {
         let mut queues = self.lock();
         while !queues.closed && !job.is_cancelled() && job.is_full() {
-            queues = self.space.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            let left = job.deadline.since(clock::now());
+            if left == 0 {
+                return false;
+            }
+            let left = Duration::from_nanos(left);
+            queues = self.space.wait_timeout(queues, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         if queues.closed || job.is_cancelled() {
             return false;

@@ -6,21 +6,26 @@ use crate::clock;
 use bytes::Bytes;
 use dpu_types::gen::worker_frame::FLAG_REQUEST_STREAM;
 use dpu_types::{Dispatch, Reason, RequestId, Trace};
-use dpu_ucx::{Client, ClientConfig, Event, OwnedModel, StubHub, StubTransport, Summary, WorkerPhase};
+use dpu_ucx::{
+    tokens_frame_bytes, Client, ClientConfig, Event, OwnedModel, StubHub, StubTransport, Summary, WorkerPhase,
+};
 use std::time::{Duration, Instant};
 
 const KEY: [u8; 32] = [7; 32];
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Pair {
-    host: HostRuntime,
-    client: Client<StubTransport>,
+pub struct Pair {
+    pub host: HostRuntime,
+    pub client: Client<StubTransport>,
     events: Vec<Event>,
     sent: u8,
+    /// Whether every fragment is given back as credit at once: a client that reads.
+    pub reads: bool,
+    pub deadline_ms: u32,
 }
 
 impl Pair {
-    fn new(engine: &str, slots: usize, queue_max: usize) -> Self {
+    pub fn new(engine: &str, slots: usize, queue_max: usize) -> Self {
         let hub = StubHub::new();
         let config = HostConfig {
             name: "w0".to_owned(),
@@ -36,21 +41,40 @@ impl Pair {
         let settings = ClientConfig { key: KEY.to_vec(), ..ClientConfig::default() };
         let mut client = Client::new(hub.transport(), settings, Box::new(|bytes| bytes.fill(9)));
         client.set_workers(&[("w0".to_owned(), host.listening())], clock::now());
-        let mut pair = Self { host, client, events: Vec::new(), sent: 0 };
+        let mut pair = Self { host, client, events: Vec::new(), sent: 0, reads: true, deadline_ms: 60_000 };
         pair.until(|pair| pair.client.state(0).unwrap().phase == WorkerPhase::Ready);
         pair
     }
 
-    fn until(&mut self, mut so: impl FnMut(&Self) -> bool) {
+    pub fn until(&mut self, mut so: impl FnMut(&Self) -> bool) {
         let began = Instant::now();
         while !so(self) {
-            self.client.poll(clock::now(), &mut self.events);
+            self.poll();
             assert!(began.elapsed() < PATIENCE, "it never came so; events: {:?}", self.events);
             std::thread::sleep(Duration::from_micros(200));
         }
     }
 
-    fn ask(&mut self, content: &str, flags: u16) -> RequestId {
+    pub fn poll(&mut self) {
+        let before = self.events.len();
+        self.client.poll(clock::now(), &mut self.events);
+        for event in self.events[before..].iter().filter(|_| self.reads) {
+            if let Event::Tokens { id, choices, .. } = event {
+                self.client.credit(*id, tokens_frame_bytes(choices.len()) as u32);
+            }
+        }
+    }
+
+    /// Bytes of the fragments that came, as credit counts them.
+    pub fn bytes(&self, wanted: RequestId) -> usize {
+        let of = |event: &Event| match event {
+            Event::Tokens { id, choices, .. } if *id == wanted => tokens_frame_bytes(choices.len()),
+            _ => 0,
+        };
+        self.events.iter().map(of).sum()
+    }
+
+    pub fn ask(&mut self, content: &str, flags: u16) -> RequestId {
         self.sent += 1;
         let id = RequestId([self.sent; 16]);
         let body = serde_json::json!({"messages": [{"role": "user", "content": content}]}).to_string();
@@ -62,7 +86,7 @@ impl Pair {
             arm: "stable".to_owned(),
             model: "chat".to_owned(),
             epoch: 1,
-            deadline_ms: 60_000,
+            deadline_ms: self.deadline_ms,
             priority: 0,
             token_budget: 0,
             tenant_hash: [0; 16],
@@ -76,7 +100,7 @@ impl Pair {
         id
     }
 
-    fn last_of(&self, wanted: RequestId) -> Option<&Event> {
+    pub fn last_of(&self, wanted: RequestId) -> Option<&Event> {
         self.events.iter().rev().find(|event| match event {
             Event::End { id, .. }
             | Event::Result { id, .. }
@@ -86,20 +110,20 @@ impl Pair {
         })
     }
 
-    fn ending(&mut self, id: RequestId) -> Event {
+    pub fn ending(&mut self, id: RequestId) -> Event {
         self.until(|pair| pair.last_of(id).is_some());
         self.last_of(id).unwrap().clone()
     }
 
-    fn tokens(&self, wanted: RequestId) -> usize {
+    pub fn tokens(&self, wanted: RequestId) -> usize {
         let of = |event: &&Event| matches!(event, Event::Tokens { id, token_count: 1, .. } if *id == wanted);
         self.events.iter().filter(of).count()
     }
 
-    fn next(&mut self) -> Job {
+    pub fn next(&mut self) -> Job {
         let began = Instant::now();
         loop {
-            self.client.poll(clock::now(), &mut self.events);
+            self.poll();
             if let Some(job) = self.host.next(Duration::from_millis(1)) {
                 return job;
             }
@@ -108,7 +132,7 @@ impl Pair {
     }
 }
 
-fn summary() -> Summary {
+pub fn summary() -> Summary {
     Summary { finish: "stop".to_owned(), completion_tokens: 1, ..Summary::default() }
 }
 

@@ -60,8 +60,9 @@ impl<T: Transport> Work<T> {
         match event {
             ServerEvent::Request { stream, request } => self.on_request(stream, request, now),
             ServerEvent::Cancel { stream, .. } => self.on_cancel(stream, now),
+            ServerEvent::Credit { stream } => self.on_credit(stream, now),
             ServerEvent::PeerLost { streams } => {
-                streams.into_iter().for_each(|stream| self.on_lost(stream));
+                streams.into_iter().for_each(|stream| self.on_lost(stream, now));
             }
         }
     }
@@ -71,6 +72,10 @@ impl<T: Transport> Work<T> {
         let (Command::Tokens { job, .. } | Command::Ended { job, .. }) = &command else { return };
         let stream = job.stream;
         let Some(Running::Job { outbox, .. }) = self.books.running.get_mut(&stream) else { return };
+        if is_bad_end(&command) && job.is_stalled() {
+            // What waits for credit would hold the end back, and nobody would get to read it anyway.
+            outbox.clear();
+        }
         outbox.push_back(command);
         if outbox.len() == 1 {
             self.flush(stream, now);
@@ -129,7 +134,7 @@ impl<T: Transport> Work<T> {
         let Waiting { stream, request, since } = waiting;
         let queue_us = now.since(since) / 1000;
         if !self.echoes {
-            let state = JobState::new(stream, request, queue_us);
+            let state = JobState::new(stream, request, queue_us, since);
             let outbox = VecDeque::new();
             self.books.running.insert(stream, Running::Job { state: Arc::clone(&state), outbox });
             return self.shared.push_job(state);
@@ -149,7 +154,8 @@ impl<T: Transport> Work<T> {
             Some(Running::Job { state, .. }) => {
                 state.cancel();
                 if !self.shared.retract(state) {
-                    return self.shared.notify_space(); // the engine stops, then says so
+                    self.shared.notify_space(); // the engine stops, then says so
+                    return self.flush(stream, now); // or has said so, behind fragments that waited for credit
                 }
                 self.books.running.remove(&stream);
             }
@@ -159,14 +165,24 @@ impl<T: Transport> Work<T> {
         self.confirm(stream, 0, now);
     }
 
+    /// The client has read: what waited may go on.
+    fn on_credit(&mut self, stream: StreamKey, now: MonoNs) {
+        match self.books.running.get(&stream) {
+            Some(Running::Job { .. }) => self.flush(stream, now),
+            Some(Running::Echo(_)) => self.step(stream, now),
+            None => {}
+        }
+    }
+
     /// The fast path is gone: nobody to tell. A job keeps its slot until its engine has stopped.
-    fn on_lost(&mut self, stream: StreamKey) {
+    fn on_lost(&mut self, stream: StreamKey, now: MonoNs) {
         self.totals.count(Ended::Lost);
         match self.books.running.get(&stream) {
             Some(Running::Job { state, .. }) => {
                 state.cancel();
                 if !self.shared.retract(state) {
-                    return self.shared.notify_space();
+                    self.shared.notify_space();
+                    return self.flush(stream, now); // fragments that waited for credit go nowhere any more
                 }
                 self.books.running.remove(&stream);
             }
@@ -185,8 +201,14 @@ impl<T: Transport> Work<T> {
                 Command::Tokens { count, choices, finish, .. } => {
                     match self.server.tokens(stream, count, &choices, finish) {
                         Err(StreamGone::Full) => {
+                            self.stuck.push(stream);
                             return self
-                                .put_back(stream, Command::Tokens { job: state, count, choices, finish })
+                                .put_back(stream, Command::Tokens { job: state, count, choices, finish });
+                        }
+                        Err(StreamGone::NoCredit) => {
+                            state.set_stalled(true);
+                            return self
+                                .put_back(stream, Command::Tokens { job: state, count, choices, finish });
                         }
                         Err(StreamGone::TooLarge) => {
                             state.cancel();
@@ -201,7 +223,8 @@ impl<T: Transport> Work<T> {
                         Err(StreamGone::Cancelled | StreamGone::PeerLost) => state.cancel(),
                         Ok(()) => self.totals.tokens += u64::from(count),
                     }
-                    if state.remove_unsent() || state.is_cancelled() {
+                    let goes_on = state.set_stalled(false);
+                    if state.remove_unsent() || goes_on || state.is_cancelled() {
                         self.shared.notify_space();
                     }
                 }
@@ -217,7 +240,6 @@ impl<T: Transport> Work<T> {
     fn put_back(&mut self, stream: StreamKey, command: Command) {
         if let Some(Running::Job { outbox, .. }) = self.books.running.get_mut(&stream) {
             outbox.push_front(command);
-            self.stuck.push(stream);
         }
     }
 
@@ -231,7 +253,7 @@ impl<T: Transport> Work<T> {
             Ending::Fail { reason, detail, retry } => {
                 return self.fail(stream, *reason, detail, *retry, Ended::Failed);
             }
-            Ending::Stopped { tokens_wasted } => return self.confirm(stream, *tokens_wasted, now),
+            Ending::Stopped { tokens_wasted } => return self.on_stopped(stream, *tokens_wasted, now),
         };
         match sent {
             Ok(()) => {
@@ -242,8 +264,18 @@ impl<T: Transport> Work<T> {
             Err(StreamGone::TooLarge) => {
                 self.fail(stream, Reason::AnswerTooLarge, "the answer is too large", false, Ended::Failed);
             }
-            Err(StreamGone::PeerLost | StreamGone::Full) => {} // lost was counted when it happened; ends are never full
+            // Lost was counted when it happened; ends are never full and need no credit.
+            Err(StreamGone::PeerLost | StreamGone::Full | StreamGone::NoCredit) => {}
         }
+    }
+
+    /// An engine stopped early: it was cancelled, or its deadline passed while it waited for a client that reads slowly.
+    fn on_stopped(&mut self, stream: StreamKey, tokens_wasted: u32, now: MonoNs) {
+        if self.server.is_cancelled(stream) == Some(false) {
+            let detail = "the deadline passed before the client had read its answer";
+            return self.fail(stream, Reason::WorkerTimeout, detail, false, Ended::Failed);
+        }
+        self.confirm(stream, tokens_wasted, now);
     }
 
     fn confirm(&mut self, stream: StreamKey, tokens_wasted: u32, now: MonoNs) {
@@ -283,6 +315,7 @@ impl<T: Transport> Work<T> {
             match sent {
                 Ok(()) => {}
                 Err(StreamGone::Full) => return self.time(stream, now.plus_ms(RETRY_MS)),
+                Err(StreamGone::NoCredit) => return, // `Credit` steps it again; until then it has no timer
                 Err(_) => return drop(self.books.running.remove(&stream)), // its event has been or will be handled
             }
         }
@@ -299,4 +332,9 @@ impl<T: Transport> Work<T> {
         };
         self.on_ending(stream, ending, now);
     }
+}
+
+/// Whether an engine ended without its whole answer.
+const fn is_bad_end(command: &Command) -> bool {
+    matches!(command, Command::Ended { ending: Ending::Fail { .. } | Ending::Stopped { .. }, .. })
 }

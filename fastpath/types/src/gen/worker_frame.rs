@@ -18,6 +18,8 @@ pub const REORDER_FRAMES_MAX: usize = 64;
 pub const STRING_BYTES_MAX: usize = 4096;
 /// `models_max` of the table.
 pub const MODELS_MAX: usize = 64;
+/// `stream_credit_bytes` of the table.
+pub const STREAM_CREDIT_BYTES: usize = 65536;
 
 /// Opens a connection. Phase 0 gives a nonce; phase 1 proves that the fast path holds the shared key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +171,7 @@ pub struct Cancelled {
 /// Lets the worker send more on one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credit {
-    /// more bytes of TOKENS that may be sent
+    /// more bytes of TOKENS frames that may be sent
     pub bytes: u32,
 }
 

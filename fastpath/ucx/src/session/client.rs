@@ -11,7 +11,7 @@ use super::link::{LinkLimits, SendError};
 use super::types::{Event, WorkerPhase, WorkerState};
 use super::Random;
 use crate::transport::{PeerId, Transport, TransportCounters, TransportEvent};
-use dpu_types::gen::worker_frame::{Body, Cancel, Request};
+use dpu_types::gen::worker_frame::{Body, Cancel, Credit, Request, STREAM_CREDIT_BYTES};
 use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use slot::Slot;
 use std::collections::VecDeque;
@@ -27,6 +27,26 @@ struct Pending {
     cancelled: Option<MonoNs>,
     /// Completion tokens that came, also after `cancel`.
     tokens: u32,
+    /// Bytes of the body: no prompt has more tokens than that, beside what the engine's template adds.
+    body_bytes: usize,
+    /// Bytes of TOKENS that the worker may send in all, by what we have granted.
+    granted: u64,
+    /// Bytes of TOKENS that came.
+    received_bytes: u64,
+}
+
+impl Pending {
+    fn new(slot: usize, d: &Dispatch) -> Self {
+        Self {
+            slot,
+            received: false,
+            cancelled: None,
+            tokens: 0,
+            body_bytes: d.body.len(),
+            granted: STREAM_CREDIT_BYTES as u64,
+            received_bytes: 0,
+        }
+    }
 }
 
 /// Sends requests to workers and reports what comes back. One thread drives it.
@@ -111,9 +131,22 @@ impl<T: Transport> Client<T> {
         })?;
         self.queued = true;
         slot.outstanding += 1;
-        let pending = Pending { slot: at, received: false, cancelled: None, tokens: 0 };
-        self.requests.insert(d.request_id, pending);
+        self.requests.insert(d.request_id, Pending::new(at, d));
         Ok(())
+    }
+
+    /// Lets the worker send `bytes` more of one stream (`tokens_frame_bytes` of each fragment). Nothing happens where it
+    /// has ended or was cancelled.
+    pub fn credit(&mut self, id: RequestId, bytes: u32) {
+        let Some(pending) = self.requests.get_mut(&id).filter(|pending| pending.cancelled.is_none()) else {
+            return;
+        };
+        pending.granted += u64::from(bytes);
+        if let Some(link) = self.slots.get_mut(pending.slot).and_then(|slot| slot.as_mut()?.link.as_mut()) {
+            let body = Body::Credit(Credit { bytes });
+            // A peer that is gone ends the request by its Lost event.
+            let _ = link.send_or_keep(&mut self.transport, &mut self.counters, id, 0, &body);
+        }
     }
 
     /// Stops a request: CANCEL goes out, no more `Tokens` come. It ends by `Cancelled`, `Fail{WorkerLost}`, or

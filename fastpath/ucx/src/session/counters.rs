@@ -48,6 +48,12 @@ pub struct SessionCounters {
     pub cancels_timed_out: u64,
     /// Bodies that did not match their receipt.
     pub receipts_refused: u64,
+    /// Connections closed because a stream had more bytes than its credit.
+    pub credit_exceeded: u64,
+    /// Streams that had to wait for credit; each wait counts.
+    pub credit_waits: u64,
+    /// Token counts that cannot be: more tokens than bytes. They were cut to what can be.
+    pub token_lies: u64,
 }
 
 impl SessionCounters {
@@ -105,6 +111,9 @@ impl SessionCounters {
             (&mut self.early_cancels_dropped, other.early_cancels_dropped),
             (&mut self.cancels_timed_out, other.cancels_timed_out),
             (&mut self.receipts_refused, other.receipts_refused),
+            (&mut self.credit_exceeded, other.credit_exceeded),
+            (&mut self.credit_waits, other.credit_waits),
+            (&mut self.token_lies, other.token_lies),
         ] {
             *mine += theirs;
         }

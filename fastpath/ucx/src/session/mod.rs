@@ -1,7 +1,7 @@
 //! Sessions: handshake, order, liveness and request bookkeeping over any transport. No clock, no thread, no socket.
 //!
-//! CREDIT frames are accepted and ignored in this first form: the bound per connection is the transport's bytes in
-//! flight, not a window per stream.
+//! Two bounds hold what waits: the transport's bytes in flight per connection, and the credit of each stream, which the
+//! fast path adds to as its client reads (`Client::credit`).
 
 mod auth;
 mod client;
@@ -18,8 +18,8 @@ pub use counters::SessionCounters;
 pub use server::Server;
 pub use server_config::ServerConfig;
 pub use types::{
-    Event, OwnedModel, OwnedRequest, PeerState, ServerEvent, StreamGone, StreamKey, Summary, WorkerPhase,
-    WorkerState,
+    tokens_frame_bytes, Event, OwnedModel, OwnedRequest, PeerState, ServerEvent, StreamGone, StreamKey,
+    Summary, WorkerPhase, WorkerState,
 };
 
 /// Fills a buffer with unpredictable bytes: nonces, ping tokens, jitter.

@@ -19,11 +19,14 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
 /// A request that has not ended.
-#[derive(Default)]
 struct Stream {
     /// When its CANCEL came.
     cancelled: Option<MonoNs>,
     tokens_sent: u32,
+    /// Bytes of TOKENS that may still be sent; the last frame may have taken it below zero.
+    credit: i64,
+    /// It was told `NoCredit` and wants to know when there is some.
+    waits: bool,
 }
 
 /// Takes requests from fast paths and sends answers. One thread drives it.

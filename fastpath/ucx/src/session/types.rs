@@ -2,6 +2,7 @@
 
 use crate::transport::PeerId;
 use bytes::Bytes;
+use dpu_types::gen::worker_frame::HEADER_BYTES;
 use dpu_types::{Reason, RequestId, Trace};
 
 /// How a request went, from END or RESULT.
@@ -161,6 +162,9 @@ pub enum StreamGone {
     Full,
     /// The frame is larger than frames may be. It was not sent; the stream lives: `fail` it.
     TooLarge,
+    /// The client reads slower than this stream is written. The frame was not sent; the stream lives: wait for
+    /// `ServerEvent::Credit` or its `Cancel`.
+    NoCredit,
 }
 
 impl std::fmt::Display for StreamGone {
@@ -170,11 +174,22 @@ impl std::fmt::Display for StreamGone {
             Self::PeerLost => "the fast path is gone",
             Self::Full => "the send queue to the fast path is full",
             Self::TooLarge => "the frame is larger than is allowed",
+            Self::NoCredit => "the stream has no credit left",
         })
     }
 }
 
 impl std::error::Error for StreamGone {}
+
+/// What a fragment costs of its stream's credit: its whole frame. With the header in it, empty fragments cannot be sent
+/// without end.
+#[must_use]
+pub const fn tokens_frame_bytes(choices_bytes: usize) -> usize {
+    HEADER_BYTES + TOKENS_FIELDS_BYTES + choices_bytes
+}
+
+/// Token count and length of `choices`.
+const TOKENS_FIELDS_BYTES: usize = 8;
 
 /// A model that a worker offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -238,6 +253,11 @@ pub enum ServerEvent {
         stream: StreamKey,
         /// Why the fast path stops it.
         reason: Reason,
+    },
+    /// A stream that was told `NoCredit` may go on.
+    Credit {
+        /// Its key.
+        stream: StreamKey,
     },
     /// A fast path is gone, and these streams with it: stop them; nothing to call.
     PeerLost {

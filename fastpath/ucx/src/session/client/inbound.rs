@@ -2,7 +2,7 @@
 
 use super::{Client, Event, Pending};
 use crate::session::link::Turn;
-use crate::session::types::{Summary, WorkerPhase};
+use crate::session::types::{tokens_frame_bytes, Summary, WorkerPhase};
 use crate::transport::{PeerId, Transport, TransportEvent};
 use bytes::Bytes;
 use dpu_types::gen::worker_frame::{
@@ -10,6 +10,9 @@ use dpu_types::gen::worker_frame::{
 };
 use dpu_types::wire::{Frame, FrameError};
 use dpu_types::{MonoNs, Reason, RequestId};
+
+/// Tokens that an engine's chat template may add to a prompt: a system prompt of its own, instructions for tools.
+const TEMPLATE_TOKENS_MAX: usize = 65_536;
 
 impl<T: Transport> Client<T> {
     pub(super) fn on_transport(&mut self, event: TransportEvent, now: MonoNs, out: &mut Vec<Event>) {
@@ -101,7 +104,7 @@ impl<T: Transport> Client<T> {
         match &parsed.body {
             Body::Welcome(welcome) if !proven => self.on_welcome(at, welcome, now, out),
             body if !proven => self.misplaced(at, body.name(), now, out),
-            Body::Tokens(body) => self.on_tokens((at, id), parsed.flags, body, bytes, out),
+            Body::Tokens(body) => self.on_tokens((at, id), parsed.flags, body, bytes, now, out),
             Body::Result(body) => {
                 let choices = bytes.slice_ref(body.choices);
                 self.on_answer((at, id), summary_of_result(body), Some(choices), now, out);
@@ -181,31 +184,34 @@ impl<T: Transport> Client<T> {
         flags: u16,
         body: &frame::Tokens<'_>,
         bytes: &Bytes,
+        now: MonoNs,
         out: &mut Vec<Event>,
     ) {
         let Some(pending) = self.requests.get_mut(&id).filter(|pending| pending.slot == at) else {
             self.counters.late_frames += 1;
             return;
         };
+        if pending.received_bytes >= pending.granted {
+            self.counters.credit_exceeded += 1;
+            let why = "a stream had more bytes than its credit";
+            return self.lose(at, WorkerPhase::Lost, Reason::CreditExceeded, why, now, out);
+        }
+        pending.received_bytes += bytes.len() as u64;
         pending.received = true;
-        pending.tokens = pending.tokens.saturating_add(body.token_count);
+        let token_count = at_most(body.token_count, bytes.len(), &mut self.counters.token_lies);
+        pending.tokens = pending.tokens.saturating_add(token_count);
         if pending.cancelled.is_some() {
             return;
         }
         let finish = flags & FLAG_TOKENS_FINISH != 0;
-        out.push(Event::Tokens {
-            id,
-            token_count: body.token_count,
-            choices: bytes.slice_ref(body.choices),
-            finish,
-        });
+        out.push(Event::Tokens { id, token_count, choices: bytes.slice_ref(body.choices), finish });
     }
 
     /// END and RESULT. One that crosses our CANCEL ends the request as cancelled: it has stopped by itself.
     fn on_answer(
         &mut self,
         (at, id): (usize, RequestId),
-        summary: Summary,
+        mut summary: Summary,
         choices: Option<Bytes>,
         now: MonoNs,
         out: &mut Vec<Event>,
@@ -214,6 +220,7 @@ impl<T: Transport> Client<T> {
             self.counters.late_frames += 1;
             return;
         };
+        self.believe(&mut summary, &pending, choices.as_ref());
         out.push(match (pending.cancelled, choices) {
             (Some(since), choices) => Event::Cancelled {
                 id,
@@ -225,6 +232,17 @@ impl<T: Transport> Client<T> {
             (None, Some(choices)) => Event::Result { id, summary, choices },
             (None, None) => Event::End { id, summary },
         });
+    }
+
+    /// Cuts counts to what can be: a token has a byte at least, in the frames of the answer as in the prompt.
+    fn believe(&mut self, summary: &mut Summary, pending: &Pending, choices: Option<&Bytes>) {
+        let answer =
+            choices.map_or(pending.received_bytes as usize, |choices| tokens_frame_bytes(choices.len()));
+        let lies = &mut self.counters.token_lies;
+        summary.completion_tokens = at_most(summary.completion_tokens, answer, lies);
+        let prompt = pending.body_bytes.saturating_add(TEMPLATE_TOKENS_MAX);
+        summary.prompt_tokens = at_most(summary.prompt_tokens, prompt, lies);
+        summary.cached_tokens = summary.cached_tokens.min(summary.prompt_tokens);
     }
 
     fn on_fail(
@@ -265,6 +283,13 @@ impl<T: Transport> Client<T> {
             cancel_us: body.cancel_us,
         });
     }
+}
+
+/// A count that cannot be is counted as a lie and cut.
+fn at_most(count: u32, max: usize, lies: &mut u64) -> u32 {
+    let max = u32::try_from(max).unwrap_or(u32::MAX);
+    *lies += u64::from(count > max);
+    count.min(max)
 }
 
 fn summary_of_result(body: &frame::Result<'_>) -> Summary {

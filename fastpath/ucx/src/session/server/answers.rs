@@ -2,10 +2,11 @@
 
 use super::{Server, Stream};
 use crate::session::link::SendError;
-use crate::session::types::{StreamGone, StreamKey, Summary};
+use crate::session::types::{tokens_frame_bytes, ServerEvent, StreamGone, StreamKey, Summary};
 use crate::transport::Transport;
 use dpu_types::gen::worker_frame::{
-    self as frame, Body, Cancelled, End, Fail, Tokens, FLAG_FAIL_RETRY, FLAG_TOKENS_FINISH, STRING_BYTES_MAX,
+    self as frame, Body, Cancelled, End, Fail, Tokens, FLAG_FAIL_RETRY, FLAG_TOKENS_FINISH,
+    STREAM_CREDIT_BYTES, STRING_BYTES_MAX,
 };
 use dpu_types::{MonoNs, Reason};
 
@@ -13,7 +14,8 @@ impl<T: Transport> Server<T> {
     /// Sends a fragment with the next poll: `token_count` completion tokens, `choices` a JSON array.
     ///
     /// # Errors
-    /// `Cancelled`: stop, then call `cancelled`. `PeerLost`: stop. `Full`, `TooLarge`: not sent, the stream lives.
+    /// `Cancelled`: stop, then call `cancelled`. `PeerLost`: stop. `Full`, `TooLarge`, `NoCredit`: not sent, the
+    /// stream lives.
     pub fn tokens(
         &mut self,
         stream: StreamKey,
@@ -25,6 +27,10 @@ impl<T: Transport> Server<T> {
         if state.cancelled.is_some() {
             return Err(StreamGone::Cancelled);
         }
+        if state.credit <= 0 {
+            self.counters.credit_waits += u64::from(!std::mem::replace(&mut state.waits, true));
+            return Err(StreamGone::NoCredit);
+        }
         let peer = self.peers.get_mut(&stream.peer).ok_or(StreamGone::PeerLost)?;
         let flags = if finish { FLAG_TOKENS_FINISH } else { 0 };
         let body = Body::Tokens(Tokens { token_count, choices });
@@ -33,7 +39,17 @@ impl<T: Transport> Server<T> {
         peer.link.queue(via, counters, stream.id, flags, &body, bytes_max).map_err(gone)?;
         self.queued = true;
         state.tokens_sent = state.tokens_sent.saturating_add(token_count);
+        state.credit -= tokens_frame_bytes(choices.len()) as i64;
         Ok(())
+    }
+
+    /// CREDIT has come. For a stream that has ended it crossed the end, and counts for nothing.
+    pub(super) fn on_credit(&mut self, stream: StreamKey, bytes: u32, out: &mut Vec<ServerEvent>) {
+        let Some(state) = self.streams.get_mut(&stream) else { return };
+        state.credit = state.credit.saturating_add(i64::from(bytes));
+        if state.credit > 0 && std::mem::take(&mut state.waits) {
+            out.push(ServerEvent::Credit { stream });
+        }
     }
 
     /// Ends a stream with a whole answer.
@@ -137,7 +153,9 @@ impl<T: Transport> Server<T> {
         if let Some(peer) = self.peers.get_mut(&stream.peer) {
             peer.streams += 1;
         }
-        self.streams.insert(stream, Stream::default());
+        let credit = STREAM_CREDIT_BYTES as i64;
+        let state = Stream { cancelled: None, tokens_sent: 0, credit, waits: false };
+        self.streams.insert(stream, state);
     }
 }
 

@@ -90,7 +90,7 @@ impl<T: Transport> Server<T> {
                 self.on_request(stream, parsed.flags, body, bytes, now, out)
             }
             (Stage::Ready, Body::Cancel(body)) => self.on_cancel(stream, body, now, out),
-            (Stage::Ready, Body::Credit(_)) => {}
+            (Stage::Ready, Body::Credit(body)) => self.on_credit(stream, body.bytes, out),
             (Stage::Ready, Body::Ping(body)) => {
                 peer.link.answer_ping(&mut self.transport, &mut self.counters, parsed.flags, body.token);
             }
