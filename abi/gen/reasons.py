@@ -78,6 +78,7 @@ class Reason(IntEnum):
     FIELD_TYPE = 321
     FIELD_VALUE = 322
     FIELD_MISSING = 323
+    MODEL_UNSUITABLE = 330
     RATE_LIMITED = 400
     CONCURRENCY_LIMITED = 401
     TOKEN_LIMITED = 402
@@ -346,6 +347,10 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.FIELD_MISSING: ReasonInfo(
         400, "invalid_request_error", "missing_required_parameter", "client", False,
         "a required field is missing",
+    ),
+    Reason.MODEL_UNSUITABLE: ReasonInfo(
+        404, "invalid_request_error", "model_unsuitable", "client", False,
+        "this model does not serve this endpoint",
     ),
     Reason.RATE_LIMITED: ReasonInfo(
         429, "requests", "rate_limit_exceeded", "client", True,

@@ -49,7 +49,7 @@ class Answer:
         self.cancel_seen: float | None = None
         self.finish_reason: str | None = None
         self.assembler = Assembler(completions=job.completions)
-        self.data: list[Any] | None = None
+        self.data: str | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -58,25 +58,25 @@ class Answer:
             self.stop()
         return self.stopped_early
 
-    def chunk(self, chunk: Chunk) -> bool:
-        """Takes one chunk of the engine. False: stop generating."""
+    def chunk(self, chunk: Chunk, choices: str | None = None) -> bool:
+        """Takes one chunk of the engine, `choices` with the text that they had there. False: stop generating."""
         self.keep_figures(chunk)
-        choices: list[dict[str, Any]] = chunk.get("choices") or []
+        parsed: list[dict[str, Any]] = chunk.get("choices") or []
         if self.cancelled:
-            self.tokens_wasted += count_tokens(choices)
+            self.tokens_wasted += count_tokens(parsed)
             return False
         self.refuse_late()
-        if "prompt_progress" in chunk or not choices:
+        if "prompt_progress" in chunk or not parsed:
             return True  # prefill goes on: a moment to look for CANCEL, nothing to send
-        return self.forward(choices)
+        return self.forward(parsed, compact(parsed) if choices is None else choices.encode())
 
-    def embeddings(self, data: list[Any], prompt_tokens: int) -> None:
+    def embeddings(self, data: str, prompt_tokens: int) -> None:
         """Takes the whole answer of an embeddings request."""
         self.data = data
         self.usage.prompt_tokens = prompt_tokens
 
-    def forward(self, choices: list[dict[str, Any]]) -> bool:
-        """Sends or assembles the choices of one chunk."""
+    def forward(self, choices: list[dict[str, Any]], text: bytes) -> bool:
+        """Sends the choices of one chunk, as `text`, or assembles them."""
         count = count_tokens(choices)
         finish = note_finish(choices)
         self.finish_reason = finish or self.finish_reason
@@ -85,7 +85,7 @@ class Answer:
             self.first_token = self.first_token or self.last_token
         if not self.job.stream:
             self.assembler.add(choices)
-        elif not self.job.tokens(count, compact(choices), finish is not None):
+        elif not self.job.tokens(count, text, finish is not None):
             self.stop()
             self.tokens_wasted += count
             return False
@@ -102,8 +102,8 @@ class Answer:
         if self.job.stream:
             self.job.end(**figures)
             return Outcome.ANSWERED
-        choices = self.data if self.data is not None else self.assembler.choices()
-        self.job.result(**figures, choices=compact(choices))
+        choices = compact(self.assembler.choices()) if self.data is None else self.data.encode()
+        self.job.result(**figures, choices=choices)
         return Outcome.ANSWERED
 
     def fail(self, error: EngineError) -> Outcome:

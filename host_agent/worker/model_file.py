@@ -11,6 +11,9 @@ DEFAULT_NAME = "smollm2-135m-instruct"
 DEFAULT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 QUANTISATION = re.compile(r"[.-]((?:I?Q\d[A-Z0-9_]*)|F16|F32|BF16)\.gguf$", re.IGNORECASE)
 
+HEAD_BYTES = 64 * 1024
+"""Enough for the keys of a gguf file that stand before its vocabulary."""
+
 
 class ModelMissing(Exception):
     """There is no such model file; the message says what to do."""
@@ -30,6 +33,13 @@ def existing(name: str, path: str) -> Path:
     if not Path(path).is_file():
         raise ModelMissing(f"--model {name}={path}: there is no file {path}")
     return Path(path)
+
+
+def names_pooling(path: Path) -> bool:
+    """Whether the file says how embeddings are pooled, as models made for embeddings do. Its key stands among those of
+    the architecture, before the vocabulary."""
+    with path.open("rb") as file:
+        return b".pooling_type" in file.read(HEAD_BYTES)
 
 
 def digest(path: Path) -> bytes:

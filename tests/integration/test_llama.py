@@ -150,3 +150,10 @@ def test_taken_port_is_refused_by_name(stack: Stack, tmp_path: Path) -> None:
     again = Stack(Settings(engine="echo", run_dir=tmp_path, port=stack.effective.port), lambda _: None)
     with pytest.raises(StackError, match=f"port {stack.effective.port} .* taken by .*pid {stack.fastpath.pid}"):
         again.start()
+
+
+def test_embeddings_come_from_the_same_model(client: openai.OpenAI) -> None:
+    texts = ["a cat sat on the mat", "a cat lay on the mat", "quarterly tax return"]
+    vectors = [item.embedding for item in client.embeddings.create(model="chat", input=texts).data]
+    near, far = (sum(a * b for a, b in zip(vectors[0], other, strict=True)) for other in vectors[1:])
+    assert near > far

@@ -43,18 +43,14 @@ pub struct Admitted {
 /// # Errors
 /// The answer that says no, to be written in place of reading the body.
 pub fn admit(core: &Rc<Core>, record: &mut Record, head: &RequestHead) -> Result<Admitted, Refusal> {
+    record.join(head.traceparent.as_ref());
     let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
     record.epoch = plan.epoch;
-    record.join(head.traceparent.as_ref());
     if *core.draining.borrow() {
         return Err(Reason::Draining.into());
     }
     let tenant = plan.policy.authenticate(head.authorization.as_deref())?;
     record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
-    if head.endpoint == Endpoint::Embeddings {
-        // Routed, but no engine of this build makes them yet.
-        return Err(Refusal::from(Reason::HttpNotFound).because("embeddings are not served yet"));
-    }
     Ok(Admitted { plan, tenant })
 }
 

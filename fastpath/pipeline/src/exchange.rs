@@ -301,7 +301,10 @@ impl Exchange {
     /// An answer with an error status where nothing was sent, an error event where something was.
     fn fail(&mut self, reason: Reason, out: &mut Vec<u8>) -> Step {
         self.ended = Some(reason);
-        let refusal = Refusal::from(reason);
+        let mut refusal = Refusal::from(reason);
+        if reason == Reason::ModelUnsuitable {
+            refusal = refusal.at("model");
+        }
         if self.events_sent {
             if let Some(open) = &mut self.open {
                 open.record.status = 200;

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from abi.gen.reasons import Reason
+from host_agent.worker.raw import members
 
 Chunk = dict[str, Any]
 """One OpenAI chunk: `choices`, and in the last ones `usage` and (llama.cpp) `timings`."""
@@ -136,11 +137,12 @@ class Sink(Protocol):
     def cancelled(self) -> bool:
         """Whether the engine should stop, for engines that can look without having a chunk."""
 
-    def chunk(self, chunk: Chunk) -> bool:
-        """Takes one chunk. False: stop generating now."""
+    def chunk(self, chunk: Chunk, choices: str | None = None) -> bool:
+        """Takes one chunk; `choices` is the text of its choices where the engine gave JSON: what is streamed is then
+        that, byte for byte. False: stop generating now."""
 
-    def embeddings(self, data: list[Any], prompt_tokens: int) -> None:
-        """Takes the whole answer of an embeddings request."""
+    def embeddings(self, data: str, prompt_tokens: int) -> None:
+        """Takes the whole answer of an embeddings request: the text of the array `data`."""
 
 
 class Engine(Protocol):
@@ -166,6 +168,36 @@ def engine_body(job: Job, **more: Any) -> dict[str, Any]:
     if bounds:
         body["max_tokens"] = min(bounds)
     return {**body, "stream": True, "stream_options": {"include_usage": True}, **more}
+
+
+def chunk_of(text: str) -> tuple[Chunk, str | None]:
+    """A chunk of JSON, and the text that its choices had. Raises ValueError where it is no JSON object."""
+    found = members(text)
+    choices = found.get("choices")
+    return {name: value for name, (value, _) in found.items()}, choices and choices[1]
+
+
+def embeddings_of(text: str) -> tuple[str, int]:
+    """The text of `data` of a whole embeddings answer, and its prompt tokens. Raises EngineError."""
+    try:
+        found = members(text)
+        return found["data"][1], (found.get("usage", ({}, ""))[0] or {}).get("prompt_tokens") or 0
+    except (ValueError, KeyError, AttributeError) as error:
+        raise EngineError(
+            Reason.WORKER_FAILED, "the engine's embeddings are not as they should be", retry=True
+        ) from error
+
+
+def unsuitable(detail: str) -> EngineError:
+    """The model or its engine does not do what the endpoint is for: no other worker of the arm will."""
+    return EngineError(Reason.MODEL_UNSUITABLE, detail, retry=False)
+
+
+def embeddings_refused(status: int, kind: str) -> EngineError:
+    """The same as `refused_by_engine` for embeddings, which many engines know only of some models, or not at all."""
+    if status in (404, 405, 501):
+        return unsuitable(f"the engine makes no embeddings: {status} {kind}")
+    return refused_by_engine(status, kind)
 
 
 def refused_by_engine(status: int, kind: str) -> EngineError:

@@ -17,7 +17,17 @@ import xllamacpp
 
 from abi.gen.reasons import Reason
 from host_agent.worker import model_file
-from host_agent.worker.engines.base import EngineError, Job, Model, Sink, engine_body, refused_by_engine
+from host_agent.worker.engines.base import (
+    EngineError,
+    Job,
+    Model,
+    Sink,
+    chunk_of,
+    embeddings_of,
+    engine_body,
+    refused_by_engine,
+    unsuitable,
+)
 
 PREFILL_STEP_TOKENS = 64
 """Prompt tokens between two looks for CANCEL: 0.6 s on two cores, within the second that a fast path waits for
@@ -70,7 +80,7 @@ class LlamaEngine:
         if server is None:
             raise EngineError(Reason.WORKER_REFUSED, f"model {job.model!r} is not loaded here", retry=True)
         if job.embeddings:
-            raise EngineError(Reason.WORKER_REFUSED, "this engine serves no embeddings", retry=False)
+            return self.embed(server, job, sink)
         with self.lock:
             self.running += 1
         feed = Feed(sink)
@@ -93,6 +103,20 @@ class LlamaEngine:
             handle(json.dumps(body), feed)
         except (ValueError, RuntimeError) as error:  # template, grammar and parse errors; they may quote the prompt
             raise refused_by_engine(400, type(error).__name__) from error
+
+    def embed(self, server: Any, job: Job, sink: Sink) -> None:
+        """One question, one answer. llama.cpp cannot be stopped in between: at most one context of prefill an input."""
+        body = json.loads(job.body)
+        if "dimensions" in body:
+            raise EngineError(Reason.FIELD_VALUE, "this model's embeddings have one size: no dimensions", retry=False)
+        try:
+            text = server.handle_embeddings(json.dumps(body))
+        except (ValueError, RuntimeError) as error:
+            raise refused_by_engine(400, type(error).__name__) from error
+        if (fault := chunk_of(text)[0].get("error")) is not None:
+            unable = fault.get("code") == 501
+            raise unsuitable("this model makes no embeddings") if unable else error_of(fault)
+        sink.embeddings(*embeddings_of(text))
 
     def wait_until_free(self, server: Any) -> None:
         """Returns when the engine has let go of the slot. It only posts the cancellation before it returns to us, and
@@ -119,18 +143,18 @@ class Feed:
     def __call__(self, text: str) -> bool:
         """One JSON chunk, or `{"error": ...}`. Must not raise: xllamacpp would swallow it."""
         try:
-            self.stopped = not self.take(json.loads(text))
+            self.stopped = not self.take(*chunk_of(text))
         except EngineError as error:
             self.error, self.stopped = error, True
         except Exception as error:
             self.error, self.stopped = EngineError(Reason.INTERNAL, type(error).__name__, retry=True), True
         return self.stopped
 
-    def take(self, chunk: dict[str, Any]) -> bool:
+    def take(self, chunk: dict[str, Any], choices: str | None) -> bool:
         """False: stop."""
         if error := chunk.get("error"):
             raise error_of(error)
-        return self.sink.chunk(chunk)
+        return self.sink.chunk(chunk, choices)
 
 
 def error_of(error: dict[str, Any]) -> EngineError:
@@ -165,6 +189,11 @@ def parameters(path: Path, options: LlamaOptions, socket: str) -> Any:
     made.n_batch = PREFILL_STEP_TOKENS
     made.n_ubatch = PREFILL_STEP_TOKENS
     made.cpuparams.n_threads = options.threads
+    made.embedding = True
+    if not model_file.names_pooling(path):
+        # Without one llama.cpp refuses embeddings. The last token has seen the whole input, and only with this pooling
+        # is an input longer than a prefill step taken. A chat is not touched by it.
+        made.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_LAST
     made.endpoint_metrics = True  # wait_until_free reads them, in process
     made.hostnames = [socket]
     made.api_keys = [secrets.token_hex(32)]

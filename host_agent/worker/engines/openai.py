@@ -12,7 +12,17 @@ from typing import Any
 import httpx2
 
 from abi.gen.reasons import Reason
-from host_agent.worker.engines.base import EngineError, Job, Model, Sink, engine_body, refused_by_engine
+from host_agent.worker.engines.base import (
+    EngineError,
+    Job,
+    Model,
+    Sink,
+    chunk_of,
+    embeddings_of,
+    embeddings_refused,
+    engine_body,
+    refused_by_engine,
+)
 
 CANCEL_POLL_S = 0.02
 """How late CANCEL is seen while the server is silent."""
@@ -108,7 +118,7 @@ class OpenAIEngine:
             async for data in events(answer.aiter_bytes()):
                 if data == b"[DONE]":
                     return
-                if not sink.chunk(chunk_of(data)):
+                if not sink.chunk(*sound(data)):
                     return
         raise EngineError(Reason.WORKER_FAILED, "the server closed before [DONE]", retry=True)
 
@@ -117,9 +127,8 @@ class OpenAIEngine:
         body = {**json.loads(job.body), "model": self.upstream(job)}
         answer = await self.client.post("embeddings", json=body, headers=trace_headers(job))
         if answer.status_code != httpx2.codes.OK:
-            raise refused_by_engine(answer.status_code, "over HTTP")
-        whole = answer.json()
-        sink.embeddings(whole["data"], (whole.get("usage") or {}).get("prompt_tokens") or 0)
+            raise embeddings_refused(answer.status_code, "over HTTP")
+        sink.embeddings(*embeddings_of(answer.text))
 
 
 def trace_headers(job: Job) -> dict[str, str]:
@@ -153,15 +162,13 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 yield line[5:].strip()
 
 
-def chunk_of(data: bytes) -> dict[str, Any]:
-    """One chunk. Raises EngineError where it is an error or no JSON object."""
+def sound(data: bytes) -> tuple[dict[str, Any], str | None]:
+    """One chunk and the text of its choices. Raises EngineError where it is an error or no JSON object."""
     try:
-        chunk = json.loads(data)
+        chunk, choices = chunk_of(data.decode())
     except ValueError as error:
-        raise EngineError(Reason.WORKER_FAILED, "the server sent no JSON", retry=True) from error
-    if not isinstance(chunk, dict):
-        raise EngineError(Reason.WORKER_FAILED, "the server sent no JSON object", retry=True)
+        raise EngineError(Reason.WORKER_FAILED, "the server sent no JSON object", retry=True) from error
     if fault := chunk.get("error"):
         kind = fault.get("type") if isinstance(fault, dict) else None
         raise EngineError(Reason.WORKER_FAILED, f"the server failed in the stream: {kind or 'error'}", retry=True)
-    return chunk
+    return chunk, choices

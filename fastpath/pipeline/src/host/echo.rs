@@ -1,5 +1,6 @@
 //! The echo engine: one small struct a stream, stepped by the worker's thread. No clock, no I/O.
 
+use super::echo_embed;
 use super::echo_text::Part;
 use dpu_types::gen::worker_frame::{FLAG_REQUEST_COMPLETIONS, FLAG_REQUEST_EMBEDDINGS, FLAG_REQUEST_STREAM};
 use dpu_types::{MonoNs, Reason};
@@ -24,6 +25,10 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Echo {
     part: Part,
+    /// How many say the same.
+    choices: u32,
+    /// The whole answer of an embeddings request.
+    data: Option<Vec<u8>>,
     flags: u16,
     limit: u32,
     said: u32,
@@ -40,25 +45,43 @@ impl Echo {
     /// What is wrong with it, for people.
     pub fn new(request: &OwnedRequest, now: MonoNs, queue_us: u64) -> Result<Self, String> {
         if request.flags & FLAG_REQUEST_EMBEDDINGS != 0 {
-            return Err("echo serves no embeddings".to_owned());
+            return Self::embed(request, now, queue_us);
         }
-        let part = Part::read(&request.body)?;
+        Ok(Self::say(Part::read(&request.body)?, request, now, queue_us))
+    }
+
+    fn embed(request: &OwnedRequest, now: MonoNs, queue_us: u64) -> Result<Self, String> {
+        let (data, prompt_tokens) = echo_embed::answer(&request.body)?;
+        let mut part = Part::default();
+        part.prompt_tokens = prompt_tokens;
+        Ok(Self { data: Some(data), ..Self::say(part, request, now, queue_us) })
+    }
+
+    fn say(part: Part, request: &OwnedRequest, now: MonoNs, queue_us: u64) -> Self {
         let budget = (request.token_budget > 0).then_some(request.token_budget);
+        let choices = part.choices.max(1);
+        // The budget is for all choices together.
+        let budget = budget.map(|budget| budget / choices);
         let bound = [part.max_tokens, budget].into_iter().flatten().min().unwrap_or(u32::MAX);
-        Ok(Self {
+        Self {
             limit: part.tokens().min(bound),
             part,
+            choices,
+            data: None,
             flags: request.flags,
             said: 0,
             finish_said: false,
             started: now,
             deadline: now.plus_ms(request.deadline_ms.into()),
             queue_us,
-        })
+        }
     }
 
     /// What to do now.
     pub fn step(&self, now: MonoNs) -> Step {
+        if let Some(data) = &self.data {
+            return Step::Result(self.summary(now), data.clone());
+        }
         if self.flags & FLAG_REQUEST_STREAM == 0 {
             return self.step_whole(now);
         }
@@ -73,7 +96,7 @@ impl Echo {
             return Step::Sleep(due);
         }
         let choices = self.choices(&self.part.text(self.said, self.said + 1), None);
-        Step::Tokens { count: 1, choices, finish: false }
+        Step::Tokens { count: self.choices, choices, finish: false }
     }
 
     /// The last fragment was sent.
@@ -96,7 +119,7 @@ impl Echo {
             return stop;
         }
         let choices = self.choices(&self.part.text(0, self.limit), Some(self.finish()));
-        Step::Result(Summary { completion_tokens: self.limit, ..self.summary(now) }, choices)
+        Step::Result(Summary { completion_tokens: self.limit * self.choices, ..self.summary(now) }, choices)
     }
 
     /// Where the script stops before its end.
@@ -136,7 +159,7 @@ impl Echo {
             finish: self.finish().to_owned(),
             prompt_tokens: self.part.prompt_tokens,
             cached_tokens: 0,
-            completion_tokens: self.said,
+            completion_tokens: self.said * self.choices,
             queue_us: self.queue_us,
             prefill_us: first.since(self.started) / 1000,
             decode_us: now.since(first) / 1000,
@@ -145,7 +168,15 @@ impl Echo {
 
     /// The `choices` of one chunk, or of a whole answer: what OpenAI sends, on one line.
     fn choices(&self, text: &str, finish: Option<&str>) -> Vec<u8> {
-        let mut out = Vec::with_capacity(text.len() + 96);
+        let mut out = Vec::with_capacity(self.choices as usize * (text.len() + 96));
+        for index in 0..self.choices {
+            self.put_choice(&mut out, index, text, finish);
+        }
+        out.push(b']');
+        out
+    }
+
+    fn put_choice(&self, out: &mut Vec<u8>, index: u32, text: &str, finish: Option<&str>) {
         let completions = self.flags & FLAG_REQUEST_COMPLETIONS != 0;
         let whole = self.flags & FLAG_REQUEST_STREAM == 0;
         let body = match (completions, whole) {
@@ -155,18 +186,18 @@ impl Echo {
             (false, false) if self.said == 0 => r#""delta":{"role":"assistant","content":"#,
             (false, false) => r#""delta":{"content":"#,
         };
-        out.extend_from_slice(br#"[{"index":0,"#);
+        let open = if index == 0 { '[' } else { ',' };
+        out.extend_from_slice(format!(r#"{open}{{"index":{index},"#).as_bytes());
         out.extend_from_slice(body.as_bytes());
         if completions || whole || finish.is_none() {
             // A str always serialises, and a Vec always takes it.
-            let _ = serde_json::to_writer(&mut out, text);
+            let _ = serde_json::to_writer(&mut *out, text);
         }
         out.extend_from_slice(if completions { br#","logprobs":null"#.as_slice() } else { b"}" });
         match finish {
-            Some(finish) => out.extend_from_slice(format!(r#","finish_reason":"{finish}"}}]"#).as_bytes()),
-            None => out.extend_from_slice(br#","finish_reason":null}]"#),
+            Some(finish) => out.extend_from_slice(format!(r#","finish_reason":"{finish}"}}"#).as_bytes()),
+            None => out.extend_from_slice(br#","finish_reason":null}"#),
         }
-        out
     }
 }
 
@@ -252,6 +283,23 @@ mod tests {
             r#"[{"index":0,"message":{"role":"assistant","content":"a b"},"finish_reason":"length"}]"#;
         assert_eq!(std::str::from_utf8(choices).unwrap(), expected);
         assert_eq!((summary.completion_tokens, summary.finish.as_str()), (2, "length"));
+    }
+
+    #[test]
+    fn several_choices_say_the_same_within_one_budget() {
+        let steps = play(r#"{"prompt":"a b c","n":2}"#, FLAG_REQUEST_STREAM | FLAG_REQUEST_COMPLETIONS, 4);
+        let expected = concat!(
+            r#"[{"index":0,"text":"a","logprobs":null,"finish_reason":null},"#,
+            r#"{"index":1,"text":"a","logprobs":null,"finish_reason":null}]"#
+        );
+        assert_eq!(texts(&steps)[0].1, expected);
+        assert!(matches!(steps[0].1, Step::Tokens { count: 2, .. }));
+        let Step::End(summary) = &steps.last().unwrap().1 else { unreachable!() };
+        assert_eq!((summary.completion_tokens, summary.finish.as_str()), (4, "length"));
+        let whole = play(r#"{"messages":[{"role":"user","content":"a"}],"n":3}"#, 0, 0);
+        let Step::Result(summary, choices) = &whole[0].1 else { unreachable!() };
+        let choices: Vec<serde_json::Value> = serde_json::from_slice(choices).unwrap();
+        assert_eq!((summary.completion_tokens, choices.len(), choices[2]["index"].as_u64()), (3, 3, Some(2)));
     }
 
     #[test]

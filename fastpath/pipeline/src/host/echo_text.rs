@@ -20,6 +20,8 @@ pub struct Part {
     pub prompt_tokens: u32,
     /// The tightest bound that the body holds.
     pub max_tokens: Option<u32>,
+    /// How often to say it: `n`.
+    pub choices: u32,
     /// Before each token.
     pub delay_ms: u64,
     /// Before the first token, on top.
@@ -50,6 +52,8 @@ impl Part {
         let bounds = ["max_tokens", "max_completion_tokens"].into_iter();
         let bounds = bounds.filter_map(|name| body.get(name).and_then(Value::as_u64));
         part.max_tokens = bounds.min().map(|bound| u32::try_from(bound).unwrap_or(u32::MAX));
+        let choices = body.get("n").and_then(Value::as_u64).unwrap_or(1);
+        part.choices = u32::try_from(choices).unwrap_or(1).max(1);
         Ok(part)
     }
 

@@ -7,6 +7,7 @@ mod books;
 mod config;
 mod driver;
 mod echo;
+mod echo_embed;
 mod echo_text;
 mod handle;
 mod job;

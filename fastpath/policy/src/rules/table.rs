@@ -63,8 +63,9 @@ pub const fn of(endpoint: Endpoint) -> Option<&'static Table> {
     }
 }
 
-/// Choices per answer. One, until the workers tell several apart; the budget already counts them.
-const CHOICES_MAX: i64 = 1;
+/// Choices per answer; more is refused. Each counts in full in the token budget. Many more than anybody asks for would
+/// multiply the work of one request beyond what its concurrency limit says.
+const CHOICES_MAX: i64 = 8;
 const USER_BYTES_MAX: usize = 512;
 const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh"];
 
@@ -135,7 +136,7 @@ static COMPLETIONS: Table = Table {
     content: "prompt",
     generates: true,
     rules: &[
-        dropped("best_of", Integer(1, CHOICES_MAX)),
+        dropped("best_of", Integer(1, 1)),
         keep("echo", Bool),
         keep("frequency_penalty", Number(-2.0, 2.0)),
         keep("logit_bias", Check(logit_bias::check)),

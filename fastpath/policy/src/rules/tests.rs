@@ -156,7 +156,7 @@ fn each_bad_field_of_chat_has_its_reason_and_path() {
         (r#""temperature":"hot""#, FieldType, "temperature"),
         (r#""top_p":-0.1"#, FieldValue, "top_p"),
         (r#""n":0"#, FieldValue, "n"),
-        (r#""n":2"#, FieldValue, "n"),
+        (r#""n":9"#, FieldValue, "n"),
         (r#""n":1.5"#, FieldType, "n"),
         (r#""presence_penalty":3"#, FieldValue, "presence_penalty"),
         (r#""max_completion_tokens":0"#, FieldValue, "max_completion_tokens"),

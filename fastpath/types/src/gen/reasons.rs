@@ -133,6 +133,8 @@ pub enum Reason {
     FieldValue = 322,
     /// a required field is missing
     FieldMissing = 323,
+    /// this model does not serve this endpoint
+    ModelUnsuitable = 330,
     /// the tenant has used up its requests for this interval
     RateLimited = 400,
     /// the tenant has as many requests in flight as it may have
@@ -283,6 +285,7 @@ impl Reason {
         Self::FieldType,
         Self::FieldValue,
         Self::FieldMissing,
+        Self::ModelUnsuitable,
         Self::RateLimited,
         Self::ConcurrencyLimited,
         Self::TokenLimited,
@@ -381,6 +384,7 @@ impl Reason {
             321 => Self::FieldType,
             322 => Self::FieldValue,
             323 => Self::FieldMissing,
+            330 => Self::ModelUnsuitable,
             400 => Self::RateLimited,
             401 => Self::ConcurrencyLimited,
             402 => Self::TokenLimited,
@@ -944,6 +948,15 @@ impl Reason {
                 fault: Fault::Client,
                 retry: false,
                 message: "a required field is missing",
+            },
+            Self::ModelUnsuitable => ReasonInfo {
+                name: "model_unsuitable",
+                status: 404,
+                kind: "invalid_request_error",
+                code: "model_unsuitable",
+                fault: Fault::Client,
+                retry: false,
+                message: "this model does not serve this endpoint",
             },
             Self::RateLimited => ReasonInfo {
                 name: "rate_limited",

@@ -135,7 +135,6 @@ def test_cancel_during_a_long_prefill_stops_at_the_next_step(engine: LlamaEngine
         ({"messages": "secret prompt"}, {}, Reason.FIELD_VALUE, "refused"),
         ({**GREEDY, "temperature": "secret prompt"}, {}, Reason.FIELD_VALUE, "invalid_request_error"),
         (GREEDY, {"model": "other"}, Reason.WORKER_REFUSED, "not loaded"),
-        ({"input": "x"}, {"embeddings": True}, Reason.WORKER_REFUSED, "embeddings"),
     ],
 )
 def test_what_the_engine_refuses_fails_with_a_reason(
@@ -180,3 +179,20 @@ def test_model_is_described(engine: LlamaEngine) -> None:
     model = engine.models()[0]
     assert (model.name, model.quantisation, model.context_tokens) == ("chat", "Q4_1", 2048)
     assert model.digest != bytes(32) and len(model.digest) == 32
+
+
+def test_embeddings_come_from_the_model_that_chats(engine: LlamaEngine) -> None:
+    job = ScriptedJob({"input": ["hello", "hello", "peace " * 200], "encoding_format": "float"}, embeddings=True)
+    assert run(engine, job) is Outcome.ANSWERED
+    vectors = [item["embedding"] for item in job.ending[1]["choices"]]
+    assert [item["index"] for item in job.ending[1]["choices"]] == [0, 1, 2]
+    assert len(vectors[2]) > 100 and abs(sum(x * x for x in vectors[2]) - 1) < 1e-3
+    assert vectors[0] == pytest.approx(vectors[1], abs=0.05) and vectors[0] != vectors[2]
+    assert job.ending[1]["prompt_tokens"] > 200
+
+
+@pytest.mark.parametrize("body", [{"input": "x", "dimensions": 8}, {"input": "peace " * 4000}])
+def test_embeddings_that_the_model_cannot_make_are_the_clients_fault(engine: LlamaEngine, body: dict[str, Any]) -> None:
+    job = ScriptedJob(body, embeddings=True)
+    assert run(engine, job) is Outcome.FAILED
+    assert (job.ending[1]["reason"], job.ending[1]["retry"]) == (Reason.FIELD_VALUE, False)
