@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 DECODER = json.JSONDecoder()
@@ -18,7 +17,9 @@ def members(text: str) -> dict[str, tuple[Any, str]]:
     if text[at : at + 1] == "}":
         return end(text, at, found)
     while True:
-        name, at = scanstring(text, expect(text, at, '"', skip=False))
+        name, at = DECODER.raw_decode(text, at)
+        if not isinstance(name, str):
+            raise ValueError("a name has to be a string")
         at = expect(text, skip_space(text, at), ":")
         value, after = DECODER.raw_decode(text, at)
         found[name] = (value, text[at:after])
@@ -35,12 +36,12 @@ def end(text: str, at: int, found: dict[str, tuple[Any, str]]) -> dict[str, tupl
     return found
 
 
-def expect(text: str, at: int, mark: str, *, skip: bool = True) -> int:
+def expect(text: str, at: int, mark: str) -> int:
     """The place after `mark` (and the space after it), which has to be the next thing."""
     at = skip_space(text, at)
     if text[at : at + 1] != mark:
         raise ValueError(f"{mark} expected at {at}")
-    return skip_space(text, at + 1) if skip else at + 1
+    return skip_space(text, at + 1)
 
 
 def skip_space(text: str, at: int) -> int:

@@ -30,7 +30,7 @@ def test_empty_object_has_no_members() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "1", "{", '{"a"', '{"a":', '{"a":1', '{"a":1,}', '{"a":1}x', "{a:1}", "null"]
+    "text", ["", "[]", "1", "{", '{"a"', '{"a":', '{"a":1', '{"a":1,}', '{"a":1}x', "{a:1}", "{1:1}", "null"]
 )
 def test_what_is_not_one_object_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
