@@ -25,6 +25,7 @@ pub(crate) fn problems(plan: &Plan) -> Vec<Problem> {
     check.workers(&plan.workers);
     check.models(&plan.models, &plan.workers);
     check.tenants(&plan.tenants, &plan.models);
+    check.problems.extend(crate::steer::settings::problems(plan));
     check.problems
 }
 

@@ -31,6 +31,10 @@ pub struct Decision {
     pub arm: Arc<str>,
     /// The engine's name of the model.
     pub engine_model: Arc<str>,
+    /// A tester chose the arm with the header `x-dpu-arm`.
+    pub arm_overridden: bool,
+    /// Hash of tenant and conversation key: what a worker's prefix cache is remembered by.
+    pub conversation: u64,
     /// 0 to 9,999.
     pub bucket: u16,
     /// The caller wants server-sent events.
@@ -41,6 +45,8 @@ pub struct Decision {
     pub token_budget: u32,
     /// 0 is lowest.
     pub priority: u8,
+    /// Turns in the queue beside tenants of the same priority.
+    pub queue_weight: u32,
     /// RFC 8785 canonical JSON for the engine.
     pub body: Bytes,
     /// SHA-256 of `body`.

@@ -20,4 +20,4 @@ pub use decision::{Decision, Edit, Refused};
 pub use json::JsonLimits;
 pub use limits::{LimitState, Permit, RateView};
 pub use policy::Policy;
-pub use steer::{bucket_of, BUCKETS};
+pub use steer::{bucket_of, choose, queue_of, steering_of, Candidate, Warmth, Why, BUCKETS};

@@ -25,6 +25,7 @@ pub struct Policy {
     /// Answers for an index of another policy: may use nothing.
     nobody: Tenant,
     models: Vec<Model>,
+    conversation_id_bytes_max: usize,
     /// Names and aliases.
     names: HashMap<Arc<str>, usize>,
 }
@@ -34,6 +35,8 @@ struct Tenant {
     name: Arc<str>,
     hash: [u8; 16],
     priority: u8,
+    queue_weight: u32,
+    arm_override: bool,
     gcra: Option<Gcra>,
     concurrency_max: u32,
     usage: Arc<Usage>,
@@ -67,7 +70,9 @@ impl Policy {
                 keys.insert(digest, TenantIndex(i));
             }
         }
-        Ok(Self { epoch: plan.epoch, keys, tenants, nobody: nobody(), models, names })
+        let conversation_id_bytes_max = steer::steering_of(plan).conversation_id_bytes_max as usize;
+        let epoch = plan.epoch;
+        Ok(Self { epoch, keys, tenants, nobody: nobody(), models, conversation_id_bytes_max, names })
     }
 
     /// The plan's epoch.
@@ -127,13 +132,6 @@ impl Policy {
         Ok(asked.decision(tenant, owner, normalised, permit, rate))
     }
 
-    /// The least loaded of the decision's workers; ties rotate with the bucket, so that the same loads give the
-    /// same worker. `load` tells the outstanding work of a worker of the plan, None where it is not usable.
-    #[must_use]
-    pub fn choose_worker(&self, decision: &Decision, load: impl Fn(usize) -> Option<u64>) -> Option<usize> {
-        steer::choose_worker(&decision.workers, decision.bucket, load)
-    }
-
     fn tenant(&self, tenant: TenantIndex) -> &Tenant {
         self.tenants.get(tenant.0).unwrap_or(&self.nobody)
     }
@@ -150,11 +148,23 @@ impl Policy {
         let owner = self.tenant(tenant);
         let (model, model_asked) = self.model_of(owner, &fields)?;
         let with_model = |refusal| (refusal, Some(Arc::clone(&model.name)));
-        let bucket = fields.bucket(&owner.name, head.conversation_id.as_deref());
-        let arm = model.arm(bucket).ok_or_else(|| with_model(Reason::Internal.into()))?;
+        let header = head.conversation_id.as_deref();
+        if header.is_some_and(|id| id.len() > self.conversation_id_bytes_max) {
+            let what = format!("at most {} bytes", self.conversation_id_bytes_max);
+            return Err(with_model(Refusal::from(Reason::ConversationIdTooLong).because(what)));
+        }
+        let conversation = fields.conversation(&owner.name, header);
+        let bucket = steer::bucket_in(conversation);
+        let asked_arm = head.arm_override.as_deref();
+        let arm = match asked_arm {
+            Some(_) if !owner.arm_override => return Err(with_model(Reason::ArmOverrideForbidden.into())),
+            Some(name) => model.arm_named(name).map_err(with_model)?,
+            None => model.arm(bucket).ok_or_else(|| with_model(Reason::Internal.into()))?,
+        };
         let alias = model_asked != model.name;
         let normalised = fields.normalise(arm, alias).map_err(with_model)?;
-        Ok((Asked { model, model_asked, arm, bucket }, normalised))
+        let arm_overridden = asked_arm.is_some();
+        Ok((Asked { model, model_asked, arm, arm_overridden, conversation }, normalised))
     }
 }
 
@@ -176,7 +186,8 @@ struct Asked<'p> {
     model: &'p Model,
     model_asked: Arc<str>,
     arm: &'p Arm,
-    bucket: u16,
+    arm_overridden: bool,
+    conversation: u64,
 }
 
 impl Asked<'_> {
@@ -195,11 +206,14 @@ impl Asked<'_> {
             model_asked: self.model_asked,
             arm: Arc::clone(&self.arm.name),
             engine_model: Arc::clone(&self.arm.engine_model),
-            bucket: self.bucket,
+            arm_overridden: self.arm_overridden,
+            conversation: self.conversation,
+            bucket: steer::bucket_in(self.conversation),
             stream: normalised.stream,
             include_usage: normalised.include_usage,
             token_budget: normalised.token_budget,
             priority: owner.priority,
+            queue_weight: owner.queue_weight,
             receipt_sha256: sha256(&normalised.body),
             body: Bytes::from(normalised.body),
             edits: normalised.edits,
@@ -239,6 +253,8 @@ fn nobody() -> Tenant {
         name: Arc::from("_unknown"),
         hash: [0; 16],
         priority: 0,
+        queue_weight: 1,
+        arm_override: false,
         gcra: None,
         concurrency_max: 1,
         usage: Arc::default(),
@@ -300,6 +316,8 @@ fn build_tenant(
     Tenant {
         hash,
         priority: u8::try_from(tenant.priority).unwrap_or(u8::MAX),
+        queue_weight: tenant.queue_weight.max(1),
+        arm_override: tenant.arm_override,
         gcra: tenant.request_rate.and_then(|rate| Gcra::new(rate.requests, rate.interval_ms, rate.burst)),
         concurrency_max: tenant.concurrency_max,
         allowed: plan.models.iter().map(may).collect(),

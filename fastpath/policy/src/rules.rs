@@ -57,9 +57,9 @@ impl<'t> Fields<'t> {
         self.required("model")?.text().ok_or_else(|| wrong_type("model", "a string"))
     }
 
-    /// The bucket of the conversation (see [`crate::bucket_of`]).
-    pub(crate) fn bucket(&self, tenant: &str, header: Option<&[u8]>) -> u16 {
-        conversation::bucket(tenant, header, self.object.get("user"), self.object.get(self.table.content))
+    /// The hash of the conversation (see [`crate::bucket_of`]).
+    pub(crate) fn conversation(&self, tenant: &str, header: Option<&[u8]>) -> u64 {
+        conversation::hash(tenant, header, self.object.get("user"), self.object.get(self.table.content))
     }
 
     /// Applies the table for an arm: the body that its engine gets, and what was changed.

@@ -1,6 +1,12 @@
 //! Where a request goes: conversation -> bucket -> arm -> worker. The same conversation always meets the same arm.
 
+mod choose;
+pub(crate) mod settings;
+
 use crate::json::canonical::Sink;
+pub use choose::{choose, Candidate, Warmth, Why};
+use dpu_types::{Reason, Refusal};
+pub use settings::{queue_of, steering_of};
 use std::sync::Arc;
 use xxhash_rust::xxh64::Xxh64;
 
@@ -22,7 +28,13 @@ pub const BUCKETS: usize = 10_000;
 pub fn bucket_of(tenant: &str, conversation_key: &[u8]) -> u16 {
     let mut hash = ConversationHash::new(tenant);
     hash.put(conversation_key);
-    hash.bucket()
+    bucket_in(hash.digest())
+}
+
+/// The bucket of a conversation's hash.
+pub(crate) const fn bucket_in(conversation: u64) -> u16 {
+    // A remainder by 10,000 fits into 16 bits.
+    (conversation % BUCKETS as u64) as u16
 }
 
 /// The hash behind [`bucket_of`], fed with the conversation key piece by piece.
@@ -53,10 +65,9 @@ impl ConversationHash {
         self
     }
 
-    pub(crate) fn bucket(mut self) -> u16 {
+    pub(crate) fn digest(mut self) -> u64 {
         self.flush();
-        // A remainder by 10,000 fits into 16 bits.
-        (self.hash.digest() % BUCKETS as u64) as u16
+        self.hash.digest()
     }
 
     fn flush(&mut self) {
@@ -80,22 +91,6 @@ impl Sink for ConversationHash {
     }
 }
 
-/// The least loaded of an arm's workers; among equals the first from a start that the bucket chooses, so that the
-/// same loads give the same worker and ties spread over the workers. None where none is usable.
-pub(crate) fn choose_worker(
-    workers: &[usize],
-    bucket: u16,
-    load: impl Fn(usize) -> Option<u64>,
-) -> Option<usize> {
-    let start = usize::from(bucket) % workers.len().max(1);
-    let (tail, head) = workers.split_at_checked(start)?;
-    let rotated = head.iter().chain(tail).copied();
-    rotated
-        .filter_map(|worker| Some((load(worker)?, worker)))
-        .min_by_key(|(load, _)| *load)
-        .map(|(_, worker)| worker)
-}
-
 /// One model as the plan steers it.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -110,6 +105,17 @@ impl Model {
     pub(crate) fn arm(&self, bucket: u16) -> Option<&Arm> {
         let index = self.buckets.get(usize::from(bucket))?;
         self.arms.get(usize::from(*index))
+    }
+
+    /// The arm that a tester asks for, whatever its weight.
+    ///
+    /// # Errors
+    /// `arm_unknown`, with the names that there are.
+    pub(crate) fn arm_named(&self, name: &[u8]) -> Result<&Arm, Refusal> {
+        self.arms.iter().find(|arm| arm.name.as_bytes() == name).ok_or_else(|| {
+            let names: Vec<&str> = self.arms.iter().map(|arm| &*arm.name).collect();
+            Refusal::from(Reason::ArmUnknown).because(format!("{} has: {}", self.name, names.join(", ")))
+        })
     }
 }
 

@@ -135,16 +135,11 @@ fn arms_are_sticky_and_shared_out_by_the_buckets() {
 }
 
 #[test]
-fn workers_have_the_arms_labels_and_the_least_loaded_is_chosen() {
+fn workers_have_the_arms_labels() {
     let policy = policy(&LimitState::new());
     let body = BODY.replace("gpt-4o-mini", "other");
     let decision = ask(&policy, "alpha", &body, 0).unwrap();
     assert_eq!(&*decision.workers, [0, 2]);
-    assert_eq!(policy.choose_worker(&decision, |worker| Some([5, 0, 4][worker])), Some(2));
-    assert_eq!(policy.choose_worker(&decision, |worker| (worker == 0).then_some(9)), Some(0));
-    assert_eq!(policy.choose_worker(&decision, |worker| (worker == 1).then_some(0)), None);
-    let ties: Vec<_> = (0..4).map(|_| policy.choose_worker(&decision, |_| Some(1))).collect();
-    assert!(ties.iter().all(|worker| *worker == ties[0] && worker.is_some()));
 }
 
 #[test]
@@ -254,4 +249,60 @@ fn an_index_of_another_policy_may_use_nothing() {
     assert_eq!(&**policy.tenant_name(stranger), "_unknown");
     let refused = policy.decide(stranger, &head(None), BODY.as_bytes(), JSON, MonoNs(1)).unwrap_err();
     assert_eq!(refused.refusal.reason, Reason::ModelForbidden);
+}
+
+fn override_with(policy: &Policy, tenant: &str, arm: &str) -> Result<Decision, Refused> {
+    let asked = RequestHead { arm_override: Some(arm.into()), ..head(Some("conversation-1")) };
+    policy.decide(key(policy, tenant), &asked, BODY.as_bytes(), JSON, MonoNs(1))
+}
+
+#[test]
+fn a_tester_chooses_the_arm_and_the_decision_says_so() {
+    let mut tested = plan();
+    tested.tenants[0].arm_override = true;
+    let policy = Policy::build(&tested, &LimitState::new()).unwrap();
+    for arm in ["stable", "canary"] {
+        let decision = override_with(&policy, "alpha", arm).unwrap();
+        assert_eq!((&*decision.arm, decision.arm_overridden), (arm, true));
+        assert_eq!(
+            decision.bucket,
+            crate::bucket_of("alpha", b"conversation-1"),
+            "the bucket stays what it was"
+        );
+    }
+    assert!(!ask(&policy, "alpha", BODY, 0).unwrap().arm_overridden);
+}
+
+#[test]
+fn an_override_is_refused_where_the_tenant_may_not_and_where_there_is_no_such_arm() {
+    let mut tested = plan();
+    tested.tenants[0].arm_override = true;
+    let policy = Policy::build(&tested, &LimitState::new()).unwrap();
+    let forbidden = override_with(&policy, "beta", "canary").unwrap_err();
+    assert_eq!(forbidden.refusal.reason, Reason::ArmOverrideForbidden);
+    assert_eq!(forbidden.refusal.detail, None, "who may not choose learns no names");
+    for name in ["nope", "", "Canary"] {
+        let unknown = override_with(&policy, "alpha", name).unwrap_err();
+        assert_eq!(unknown.refusal.reason, Reason::ArmUnknown);
+        assert_eq!(unknown.refusal.detail.as_deref(), Some("chat has: stable, canary"));
+    }
+}
+
+#[test]
+fn a_conversation_id_has_a_length_and_a_longer_one_is_refused() {
+    let policy = policy(&LimitState::new());
+    let asks =
+        |id: &str| policy.decide(key(&policy, "alpha"), &head(Some(id)), BODY.as_bytes(), JSON, MonoNs(1));
+    assert!(asks(&"x".repeat(256)).is_ok());
+    assert_eq!(asks(&"x".repeat(257)).unwrap_err().refusal.reason, Reason::ConversationIdTooLong);
+}
+
+#[test]
+fn steering_that_is_zero_where_it_may_not_be_is_a_problem_and_none_is_the_default() {
+    let mut zero = plan();
+    zero.steering = Some(plan::Steering { slow_start_ms: 0, ..crate::steering_of(&zero) });
+    zero.queue = Some(plan::Queue { requests_max: 0, ..crate::queue_of(&zero) });
+    let problems = Policy::build(&zero, &LimitState::new()).unwrap_err();
+    let entries: Vec<_> = problems.iter().map(|problem| problem.entry.as_str()).collect();
+    assert_eq!(entries, ["queue.requests_max"]);
 }

@@ -7,13 +7,13 @@ use crate::steer::ConversationHash;
 /// Bytes of a prompt's canonical form that name the conversation: what follows grows with each turn.
 const PROMPT_BYTES: usize = 256;
 
-/// The conversation's bucket; its definition is at [`crate::bucket_of`].
-pub(super) fn bucket(
+/// The conversation's hash; its definition is at [`crate::bucket_of`].
+pub(super) fn hash(
     tenant: &str,
     header: Option<&[u8]>,
     user: Option<Value<'_>>,
     content: Option<Value<'_>>,
-) -> u16 {
+) -> u64 {
     let mut hash = ConversationHash::new(tenant);
     if let Some(header) = header.filter(|header| !header.is_empty()) {
         hash.put(header);
@@ -22,7 +22,7 @@ pub(super) fn bucket(
     } else if let Some(content) = content {
         hash = of_content(hash, content);
     }
-    hash.bucket()
+    hash.digest()
 }
 
 /// The canonical form goes straight into the hash: no copy of a long prompt is made for it.

@@ -410,6 +410,7 @@ fn the_conversation_is_the_header_or_the_user_or_the_first_messages() {
     for (endpoint, header, body, key) in table {
         let tree = Tree::parse(body.as_bytes(), LIMITS).unwrap();
         let fields = Fields::of(&tree, endpoint).unwrap();
-        assert_eq!(fields.bucket("alpha", header), crate::bucket_of("alpha", key.as_bytes()), "{body}");
+        let bucket = crate::steer::bucket_in(fields.conversation("alpha", header));
+        assert_eq!(bucket, crate::bucket_of("alpha", key.as_bytes()), "{body}");
     }
 }
