@@ -151,6 +151,7 @@ impl Record {
         self.model_asked = Some(decision.model_asked.to_string());
         self.arm = Some(Arc::clone(&decision.arm));
         self.bucket = Some(decision.bucket);
+        self.arm_overridden = decision.arm_overridden;
         self.edits.clone_from(&decision.edits);
         self.receipt_sha256 = Some(decision.receipt_sha256);
         self.stream = decision.stream;

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::programmed::{Outstanding, Programmed};
 use crate::record::Record;
 use crate::slot::Slot;
-use dpu_policy::Decision;
+use dpu_policy::{choose, Candidate, Decision, Warmth};
 use dpu_types::gen::worker_frame as frame;
 use dpu_types::{Dispatch, Endpoint, MonoNs, Reason};
 use std::rc::Rc;
@@ -59,12 +59,15 @@ impl Placement<'_> {
 
     fn choose(&self, core: &Core, failed: &[usize]) -> Option<usize> {
         let peers = core.peers.borrow();
-        self.plan.policy.choose_worker(self.decision, |index| {
+        let cold = Warmth { worker: None, lead_tokens_max: 0 };
+        let chosen = choose(&self.decision.workers, self.decision.bucket.into(), cold, |index| {
             let peer = peers.get(index).filter(|peer| peer.ready && !failed.contains(&index))?;
             let worker = self.plan.workers.get(index)?;
-            let load = || u64::from(worker.outstanding.load(Ordering::Relaxed));
-            peer.serves(&self.decision.engine_model).then(load)
-        })
+            let tokens = u64::from(worker.outstanding.load(Ordering::Relaxed));
+            let candidate = Candidate { tokens, tight: false, probe: false };
+            peer.serves(&self.decision.engine_model).then_some(candidate)
+        });
+        chosen.map(|(worker, _)| worker)
     }
 
     fn dispatch(&self, record: &Record, worker: usize, now: MonoNs) -> Dispatch {

@@ -79,6 +79,8 @@ pub struct Record {
     pub arm: Option<Arc<str>>,
     /// Bucket of 10,000 that chose the arm.
     pub bucket: Option<u16>,
+    /// A tester's header chose the arm instead.
+    pub arm_overridden: bool,
     /// Worker that answered, or had it last.
     pub worker: Option<Arc<str>>,
     /// Transport to that worker, in UCX's words.
@@ -128,6 +130,7 @@ impl Record {
             model: None,
             arm: None,
             bucket: None,
+            arm_overridden: false,
             worker: None,
             transport: None,
             epoch: 0,
@@ -169,6 +172,7 @@ impl Record {
             model: self.model.as_deref(),
             arm: self.arm.as_deref(),
             bucket: self.bucket,
+            arm_overridden: self.arm_overridden,
             worker: self.worker.as_deref(),
             transport: self.transport.as_deref(),
             epoch: self.epoch,
@@ -212,6 +216,7 @@ struct Line<'r> {
     model: Option<&'r str>,
     arm: Option<&'r str>,
     bucket: Option<u16>,
+    arm_overridden: bool,
     worker: Option<&'r str>,
     transport: Option<&'r str>,
     epoch: u64,
