@@ -51,8 +51,9 @@ lint: setup ## formats, types, lints, import rules, generated files, the reposit
 	@deploy/setup/lint.sh
 
 .PHONY: bench
-bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy and ours: CPU per request, requests/s, p50/p99
+bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy, Envoy and ours: ROUNDS=5 SECONDS=3 SIDES= SCENARIOS= QUICK=1
 	@deploy/setup/packages.sh build bench
+	@deploy/setup/bench.sh
 	@$(PY) bench/run.py $(ARGS)
 
 .PHONY: testbed

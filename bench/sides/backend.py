@@ -1,4 +1,5 @@
-"""The plain HTTP back end behind nginx and HAProxy: a second nginx that answers every request at once."""
+"""The plain HTTP back ends behind nginx, HAProxy and Envoy: a second nginx that answers every request at once, and
+the load client's own server of event streams."""
 
 from __future__ import annotations
 
@@ -6,15 +7,16 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import client
 from bench.processes import free_port, running
-from bench.sides.base import nginx_user, render
+from bench.sides.base import Running, Setup, nginx_user, render
 from bench.sides.nginx import program
 from bench.work import answer_body
 
 
 @contextlib.contextmanager
 def start(directory: Path) -> Iterator[tuple[int, int]]:
-    """Runs it until the block ends; yields its port and its pid."""
+    """Runs the one for whole answers until the block ends; yields its port and its pid."""
     port = free_port()
     own = directory / "backend"
     own.mkdir()
@@ -23,3 +25,25 @@ def start(directory: Path) -> Iterator[tuple[int, int]]:
     arguments = [program(), "-e", str(own / "early.log"), "-p", str(own), "-c", str(config)]
     with running(arguments, own / "backend.log", port) as child:
         yield port, child.pid
+
+
+@contextlib.contextmanager
+def start_events(directory: Path) -> Iterator[tuple[int, int]]:
+    """The same for event streams."""
+    port = free_port()
+    command = [str(client.program()), "backend", "--address", f"127.0.0.1:{port}"]
+    with running(command, directory / "events.log", port) as child:
+        yield port, child.pid
+
+
+def direct(setup: Setup) -> Running:
+    """The back end without a proxy and without TLS: what the latency of the others is compared with."""
+    return Running(
+        name="direct",
+        port=setup.backend_port,
+        events_port=setup.events_port,
+        proxies=(setup.backend_pid,),
+        behind=(),
+        version="the back end itself, plain",
+        plain=True,
+    )

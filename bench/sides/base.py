@@ -24,7 +24,15 @@ class Setup:
     """Worker processes or threads that a side may use for its proxy."""
     backend_port: int
     backend_pid: int
-    """The plain HTTP back end behind nginx and HAProxy."""
+    """The plain HTTP back end behind nginx, HAProxy and Envoy, for whole answers."""
+    events_port: int
+    events_pid: int
+    """The one for event streams."""
+
+    @property
+    def behind(self) -> tuple[int, int]:
+        """What stands behind a proxy that is not ours."""
+        return (self.backend_pid, self.events_pid)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,11 +42,15 @@ class Running:
     name: str
     port: int
     """TLS port on the loopback."""
+    events_port: int
+    """The same for event streams: proxies with one back end for each kind have one port for each kind."""
     proxies: tuple[int, ...]
     """Roots of the process trees whose CPU time is the figure."""
     behind: tuple[int, ...]
     """Roots of the process trees behind the proxy: shown, not counted."""
     version: str
+    plain: bool = False
+    """No TLS: the back end itself, to compare with."""
 
 
 def render(template: str, target: Path, values: dict[str, object]) -> Path:

@@ -25,7 +25,7 @@ def version() -> str:
 @contextlib.contextmanager
 def start(setup: Setup) -> Iterator[Running]:
     """Runs it until the block ends."""
-    port = free_port()
+    port, events_port = free_port(), free_port()
     bundle = setup.directory / "haproxy.pem"
     bundle.touch(mode=0o600)
     bundle.write_bytes(setup.certificate.read_bytes() + setup.key.read_bytes())
@@ -34,7 +34,16 @@ def start(setup: Setup) -> Iterator[Running]:
         "PORT": port,
         "BUNDLE": bundle,
         "BACKEND": setup.backend_port,
+        "EVENTS": setup.events_port,
+        "EVENTSPORT": events_port,
     }
     config = render("haproxy.cfg", setup.directory / "haproxy.cfg", values)
     with running([program(), "-f", str(config)], setup.directory / "haproxy.log", port) as child:
-        yield Running(name="haproxy", port=port, proxies=(child.pid,), behind=(setup.backend_pid,), version=version())
+        yield Running(
+            name="haproxy",
+            port=port,
+            events_port=events_port,
+            proxies=(child.pid,),
+            behind=setup.behind,
+            version=version(),
+        )

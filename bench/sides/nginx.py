@@ -25,17 +25,26 @@ def version() -> str:
 @contextlib.contextmanager
 def start(setup: Setup) -> Iterator[Running]:
     """Runs it until the block ends."""
-    port = free_port()
+    port, events_port = free_port(), free_port()
     values: dict[str, object] = {
         "USER": nginx_user(),
         "WORKERS": setup.workers,
         "DIR": setup.directory,
         "BACKEND": setup.backend_port,
+        "EVENTS": setup.events_port,
         "PORT": port,
+        "EVENTSPORT": events_port,
         "CERTIFICATE": setup.certificate,
         "KEY": setup.key,
     }
     config = render("nginx.conf", setup.directory / "nginx.conf", values)
     early = ["-e", str(setup.directory / "nginx.early.log"), "-p", str(setup.directory)]
     with running([program(), *early, "-c", str(config)], setup.directory / "nginx.log", port) as child:
-        yield Running(name="nginx", port=port, proxies=(child.pid,), behind=(setup.backend_pid,), version=version())
+        yield Running(
+            name="nginx",
+            port=port,
+            events_port=events_port,
+            proxies=(child.pid,),
+            behind=setup.behind,
+            version=version(),
+        )

@@ -37,3 +37,16 @@ def test_back_ends_answer_fits_into_nginx_quotes() -> None:
 def test_template_with_a_missing_value_is_refused(template: str) -> None:
     with pytest.raises(KeyError):
         render(template, CONFIG / "never-written", {"PORT": 1})
+
+
+@pytest.mark.parametrize("scenario", work.SCENARIOS, ids=lambda scenario: scenario.name)
+def test_body_of_a_scenario_asks_for_its_tokens(scenario: work.Scenario) -> None:
+    body = json.loads(work.body_of(scenario))
+    assert f"tokens={scenario.tokens}" in body["messages"][-1]["content"]
+    assert body.get("stream", False) == (scenario.mode == "stream")
+    assert body["max_tokens"] >= scenario.tokens
+
+
+def test_each_tenant_has_a_key_of_its_own_and_the_first_is_alphas() -> None:
+    assert len(set(work.keys(10_000))) == 10_000
+    assert work.keys(1) == [work.KEY]
