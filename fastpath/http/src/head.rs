@@ -71,6 +71,12 @@ impl HeadParser {
         self.scan = Scan::default();
     }
 
+    /// Whether what `parse` has seen is more than empty lines before a head.
+    #[must_use]
+    pub const fn has_begun(&self, buf: &[u8]) -> bool {
+        self.scan.has_begun(buf)
+    }
+
     /// The head at the start of `buf`; None when it is not all there. Until then `buf` may only grow at its end.
     /// After a head, remove `consumed` bytes; the next call starts on the next head.
     ///

@@ -8,11 +8,14 @@ use dpu_types::{Reason, Refusal};
 
 /// Where the head lies in the buffer.
 pub(crate) struct Extent {
-    /// After an empty line that some old clients send first (RFC 9112, 2.2); 0 or 2.
+    /// After empty lines that some old clients send behind a body (RFC 9112, 2.2); 0, 2 or 4.
     pub start: usize,
     /// After the empty line that ends the head.
     pub end: usize,
 }
+
+/// Two empty lines before a request: "at least one" should be ignored, and each could be one more.
+const EMPTY_BYTES_MAX: usize = 4;
 
 #[derive(Default)]
 pub(crate) struct Scan {
@@ -40,8 +43,8 @@ impl Scan {
                 self.count_line(limits)?;
             } else if self.lines > 0 {
                 return Ok(Some(Extent { start: self.start, end: self.examined }));
-            } else if self.start > 0 {
-                return Err(malformed("more than one empty line before the request"));
+            } else if self.start == EMPTY_BYTES_MAX {
+                return Err(malformed("more than two empty lines before the request"));
             } else {
                 self.start = self.examined;
             }
@@ -51,6 +54,11 @@ impl Scan {
             return Err(Reason::HttpHeadTooLarge.into());
         }
         Ok(None)
+    }
+
+    /// Whether more than empty lines is there.
+    pub(crate) const fn has_begun(&self, buf: &[u8]) -> bool {
+        buf.len() > self.start
     }
 
     fn count_line(&mut self, limits: &HeadLimits) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::outcome;
+use common::{outcome, LIMITS};
 use dpu_http::{BodyFraming, Head};
 use dpu_types::{Endpoint, Reason};
 
@@ -164,9 +164,15 @@ fn the_largest_length_is_read_exactly() {
 }
 
 #[test]
-fn one_empty_line_before_the_request_is_skipped() {
-    let raw = "\r\nGET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n";
-    assert_eq!(one(raw).consumed, raw.len());
+fn two_empty_lines_before_the_request_are_skipped_and_begin_nothing() {
+    for empty in ["\r\n", "\r\n\r\n"] {
+        let raw = format!("{empty}GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(one(&raw).consumed, raw.len());
+        let mut parser = dpu_http::HeadParser::new();
+        assert_eq!(parser.parse(empty.as_bytes(), &LIMITS).unwrap(), None);
+        assert!(!parser.has_begun(empty.as_bytes()));
+        assert!(parser.has_begun(raw.as_bytes()));
+    }
 }
 
 #[test]

@@ -51,8 +51,8 @@ fn lines_that_are_not_strict_are_refused() {
         ),
         ("white space before the request", b" GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n", HttpMalformedHead),
         (
-            "two empty lines before the request",
-            b"\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n",
+            "three empty lines before the request",
+            b"\r\n\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n",
             HttpMalformedHead,
         ),
         ("space before colon", b"GET /v1/models HTTP/1.1\r\nHost : h\r\n\r\n", HttpMalformedHead),

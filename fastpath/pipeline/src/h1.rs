@@ -110,7 +110,9 @@ impl Connection<'_> {
             Ok(request) => request,
             Err(refusal) => {
                 // The body is not wanted, and to read it only to throw it away would be work for both.
-                framing.keep_alive &= head.body == BodyFraming::None;
+                // One whose length is not said may follow all the same.
+                let unsaid = refusal.reason == Reason::HttpLengthRequired;
+                framing.keep_alive &= head.body == BodyFraming::None && !unsaid;
                 let begun = refuse(&self.core, record, refusal, None).allowing(head.allow);
                 return self.answer_begun(begun, framing).await;
             }
@@ -144,6 +146,7 @@ impl Connection<'_> {
                         self.input.advance(head.consumed);
                         return Ok(Ok(Some(head)));
                     }
+                    Ok(None) if !self.parser.has_begun(&self.input) => {}
                     Ok(None) => {
                         head_until.get_or_insert_with(|| Instant::now() + self.limits.head_timeout);
                     }

@@ -51,6 +51,15 @@ fn requests_that_are_refused_without_closing() {
 }
 
 #[test]
+fn only_https_is_served() {
+    let own = [JSON, ("content-length", "0")];
+    assert_eq!(refused("POST", "http://h/v1/completions", &own), Some(HttpMalformedHead));
+    assert_eq!(refused("POST", "https://h/v1/completions", &own), None);
+    // Without ':authority' the h2 crate has dropped the scheme.
+    assert_eq!(refused("POST", "/v1/completions", &[own[0], own[1], ("host", "h")]), None);
+}
+
+#[test]
 fn connection_specific_fields_are_malformed() {
     for field in [
         ("connection", "close"),
