@@ -6,8 +6,9 @@ packages_of() {
   case $1 in
     build) echo build-essential pkg-config libucx-dev clang libclang-dev python3 python3-venv python3-dev ca-certificates openssl procps ;;
     bench) echo nginx-light haproxy nghttp2-client ;;
+    tools) echo prometheus ;; # promtool, which the tests of /metrics ask when it is there
     testbed) echo qemu-system-x86 linux-image-amd64 busybox-static iproute2 kmod rdma-core ibverbs-providers ucx-utils ;;
-    *) die "no package group named '$1'" "use one of: build, bench, testbed" ;;
+    *) die "no package group named '$1'" "use one of: build, bench, tools, testbed" ;;
   esac
 }
 

@@ -51,6 +51,7 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         token_rate=token_rate(desired.limits.token_rate),
         token_cache_entries_max=desired.identity.token_cache_entries_max,
         worker_key_previous_file=previous_key(desired, folder),
+        series_max=desired.telemetry.series_max,
     )
     if plan.same_content(previous) and previous.epoch > 0:
         return plan

@@ -200,6 +200,7 @@ class Plan:
     token_rate: PlanTokenRate | None = None
     token_cache_entries_max: int = 0
     worker_key_previous_file: str = ""
+    series_max: int = 0
 
     def same_content(self, other: Plan) -> bool:
         """Whether only revision and epoch may differ."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from dpu_app.model.part import Part
 
@@ -19,3 +21,6 @@ class Telemetry(Part):
 
     journal: Journal = Journal()
     """One JSON line per request."""
+    series_max: Annotated[int, Field(ge=16, le=100_000)] = 4_096
+    """Label sets that each core of the fast path keeps of `dpu_requests_total` and of the `gen_ai` metrics; what is
+    beyond is counted under the label `_other` and in `dpu_series_capped_total`. Each costs about 1 KiB."""

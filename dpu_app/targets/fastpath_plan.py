@@ -24,6 +24,7 @@ def to_proto(plan: Plan) -> pb.Plan:
         token_rate=token_rate(plan.token_rate),
         token_cache_entries_max=plan.token_cache_entries_max,
         worker_key_previous_file=plan.worker_key_previous_file,
+        series_max=plan.series_max,
     )
 
 

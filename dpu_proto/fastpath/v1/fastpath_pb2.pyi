@@ -54,6 +54,7 @@ class Plan(_message.Message):
     STEERING_FIELD_NUMBER: _builtins.int
     TOKEN_CACHE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
     TOKEN_RATE_FIELD_NUMBER: _builtins.int
+    SERIES_MAX_FIELD_NUMBER: _builtins.int
     WORKER_KEY_PREVIOUS_FILE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """of the store"""
@@ -63,6 +64,8 @@ class Plan(_message.Message):
     """32 bytes or more; proves both sides of a worker connection"""
     token_cache_entries_max: _builtins.int
     """verified JWTs that each core remembers"""
+    series_max: _builtins.int
+    """label sets of a metric, per core; 0 means the default of the fast path"""
     worker_key_previous_file: _builtins.str
     """accepted beside it while keys are rolled over; empty for none"""
     @_builtins.property
@@ -99,11 +102,12 @@ class Plan(_message.Message):
         steering: Global___Steering | None = ...,
         token_cache_entries_max: _builtins.int = ...,
         token_rate: Global___TokenRate | None = ...,
+        series_max: _builtins.int = ...,
         worker_key_previous_file: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue", "steering", b"steering", "token_rate", b"token_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "token_rate", b"token_rate", "worker_key_file", b"worker_key_file", "worker_key_previous_file", b"worker_key_previous_file", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "listeners", b"listeners", "models", b"models", "queue", b"queue", "revision", b"revision", "series_max", b"series_max", "steering", b"steering", "tenants", b"tenants", "token_cache_entries_max", b"token_cache_entries_max", "token_rate", b"token_rate", "worker_key_file", b"worker_key_file", "worker_key_previous_file", b"worker_key_previous_file", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
             authorization: owned(self.authorization, "authorization is there twice")?,
             conversation_id: owned(self.conversation_id, "x-conversation-id is there twice")?,
             arm_override: owned(self.arm_override, "x-dpu-arm is there twice")?,
-            traceparent: trace(self.traceparent, &self.tracestate),
+            traceparent: trace(self.traceparent, &self.tracestate).map(Box::new),
         })
     }
 

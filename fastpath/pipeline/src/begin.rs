@@ -43,7 +43,7 @@ pub struct Admitted {
 /// # Errors
 /// The answer that says no, to be written in place of reading the body.
 pub fn admit(core: &Rc<Core>, record: &mut Record, head: &RequestHead) -> Result<Admitted, Refusal> {
-    record.join(head.traceparent.as_ref());
+    record.join(head.traceparent.as_deref());
     let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
     record.epoch = plan.epoch;
     if *core.draining.borrow() {

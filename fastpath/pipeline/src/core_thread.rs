@@ -162,6 +162,7 @@ fn adopt(
         converted
             .push((address, tokio::net::TcpListener::from_std(socket).map_err(|error| error.to_string())?));
     }
+    core.counters.lock().series_max = plan.series_max;
     *core.programmed.borrow_mut() = Some(Arc::clone(&plan));
     rdma::set_workers(core, &plan, clock::now());
     for (address, socket) in converted {

@@ -1,26 +1,27 @@
 //! What one core has counted. The core locks its own counters once a request; whoever looks locks them all.
 
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS};
 use crate::limit_hits::Quiet;
 use crate::record::{Outcome, Record};
 use dpu_types::{Endpoint, MonoNs, Reason};
 use dpu_ucx::SessionCounters;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Distinct label sets that one core keeps for requests and for tokens. Tenants, models and arms come from the
-/// plan, so this is met only by a plan with very many of them; what is beyond is counted under `_other`.
-pub const SERIES_MAX: usize = 4096;
+/// Distinct label sets that one core keeps of a metric where the plan does not say: `telemetry.series_max`. Tenants, models
+/// and arms come from the plan, so this is met only by a plan with very many; what is beyond is counted under `_other`.
+pub const SERIES_MAX_DEFAULT: usize = 4096;
 /// The label of what is beyond.
 pub const OTHER: &str = "_other";
 
 /// Labels of one series of `dpu_requests_total`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestKey {
-    /// Empty where nobody was authenticated.
-    pub tenant: Arc<str>,
-    /// Empty where the path is not served.
-    pub endpoint: &'static str,
+    /// `None` where nobody was authenticated.
+    pub tenant: Option<Arc<str>>,
+    /// `None` where the path is not served.
+    pub endpoint: Option<Endpoint>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why.
@@ -36,10 +37,12 @@ pub struct ArmKey {
     pub model: Arc<str>,
     /// Canary arm.
     pub arm: Arc<str>,
+    /// What was asked for.
+    pub endpoint: Endpoint,
 }
 
 /// Tokens and latencies of one tenant on one arm.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ArmTotals {
     /// Prompt tokens by the engine's count.
     pub prompt: u64,
@@ -51,8 +54,31 @@ pub struct ArmTotals {
     pub wasted: u64,
     /// From head to first token.
     pub first_token: Histogram,
-    /// From head to last byte.
+    /// From the first token to the last byte, for each further token of answers that were whole.
+    pub per_token: Histogram,
+    /// From head to last byte, of answers that were whole.
     pub duration: Histogram,
+    /// The same of those that were not, by reason: few, and none in good times.
+    pub failed: BTreeMap<Reason, Histogram>,
+    /// Prompt tokens of a request.
+    pub input: Histogram,
+    /// Completion tokens of a request.
+    pub output: Histogram,
+}
+
+/// Where the time of requests that a worker answered went: sums, so that a request costs four additions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Requests that came to a first token.
+    pub count: u64,
+    /// From the accepted head to the worker: body, policy, choice.
+    pub receive_ns: u64,
+    /// In the worker's queue, by its own clock.
+    pub queue_ns: u64,
+    /// From the worker's slot to the first token, wires included.
+    pub prefill_ns: u64,
+    /// From the first token to the last byte handed to TLS.
+    pub generate_ns: u64,
 }
 
 /// Everything one core counts.
@@ -74,6 +100,12 @@ pub struct CoreCounters {
     pub requests: BTreeMap<RequestKey, u64>,
     /// Tokens and latencies.
     pub arms: BTreeMap<ArmKey, ArmTotals>,
+    /// Where the time went.
+    pub stages: Stages,
+    /// Label sets of a metric at most; 0 stands for the default.
+    pub series_max: usize,
+    /// Observations that went to `_other`: of `requests`, of `arms`.
+    pub capped: [u64; 2],
     /// Edits made by normalisation.
     pub edits: u64,
     /// Requests tried on a second worker.
@@ -85,39 +117,43 @@ pub struct CoreCounters {
 impl CoreCounters {
     /// Counts the end of a request under its one reason.
     pub fn ended(&mut self, record: &Record, reason: Reason, now: MonoNs) {
-        let key = RequestKey {
-            tenant: record.tenant.clone().unwrap_or_else(|| Arc::from("")),
-            endpoint: record.endpoint.map_or("", Endpoint::label),
-            outcome: Outcome::of(reason),
-            reason,
-        };
-        *bounded(&mut self.requests, key, |key| key.tenant = Arc::from(OTHER)) += 1;
+        let series_max = if self.series_max == 0 { SERIES_MAX_DEFAULT } else { self.series_max };
+        let (tenant, endpoint) = (record.tenant.clone(), record.endpoint);
+        let key = RequestKey { tenant, endpoint, outcome: Outcome::of(reason), reason };
+        let (count, capped) = bounded(&mut self.requests, series_max, key, RequestKey::become_other);
+        *count += 1;
+        self.capped[0] += u64::from(capped);
         self.edits += record.edits.len() as u64;
         self.retries += u64::from(record.retried);
         let (Some(tenant), Some(model), Some(arm)) = (&record.tenant, &record.model, &record.arm) else {
             return;
         };
-        let key = ArmKey { tenant: Arc::clone(tenant), model: Arc::clone(model), arm: Arc::clone(arm) };
-        bounded(&mut self.arms, key, |key| key.tenant = Arc::from(OTHER)).take(record, now);
+        let endpoint = record.endpoint.unwrap_or(Endpoint::ChatCompletions); // a request with an arm has one
+        let key =
+            ArmKey { tenant: Arc::clone(tenant), model: Arc::clone(model), arm: Arc::clone(arm), endpoint };
+        let (totals, capped) = bounded(&mut self.arms, series_max, key, ArmKey::become_other);
+        totals.take(record, reason, now);
+        self.capped[1] += u64::from(capped);
+        self.stages.take(record, now);
     }
 
-    /// Adds what another core has counted.
-    pub fn add(&mut self, core: &Self) {
+    /// Adds what another core has counted, but the maps that the plan makes long: `SharedCounters::add_to` does those.
+    fn add_short(&mut self, core: &Self) {
         self.connections += core.connections;
         self.received += core.received;
         self.edits += core.edits;
         self.retries += core.retries;
         self.frames.add(&core.frames);
+        self.stages.add(&core.stages);
+        for (mine, theirs) in self.capped.iter_mut().zip(core.capped) {
+            *mine += theirs;
+        }
         for (mine, theirs) in self.handshakes.iter_mut().zip(core.handshakes) {
             *mine += theirs;
         }
         add_all(&mut self.connection_refusals, &core.connection_refusals);
         add_all(&mut self.head_refusals, &core.head_refusals);
         add_all(&mut self.quiet_limits, &core.quiet_limits);
-        add_all(&mut self.requests, &core.requests);
-        for (key, totals) in &core.arms {
-            self.arms.entry(key.clone()).or_default().add(totals);
-        }
     }
 
     /// Requests ended in any way.
@@ -127,15 +163,61 @@ impl CoreCounters {
     }
 }
 
+impl RequestKey {
+    fn become_other(&mut self) {
+        self.tenant = Some(Arc::from(OTHER));
+    }
+}
+
+impl ArmKey {
+    /// All that comes from the plan: else a plan with many models would still make many of these.
+    fn become_other(&mut self) {
+        let other: Arc<str> = Arc::from(OTHER);
+        (self.tenant, self.model, self.arm) = (Arc::clone(&other), Arc::clone(&other), other);
+    }
+}
+
+impl Default for ArmTotals {
+    fn default() -> Self {
+        let (input, output) = (Histogram::new(&TOKENS), Histogram::new(&TOKENS));
+        Self {
+            prompt: 0,
+            cached: 0,
+            completion: 0,
+            wasted: 0,
+            first_token: Histogram::new(&FIRST_TOKEN),
+            per_token: Histogram::new(&PER_TOKEN),
+            duration: Histogram::new(&DURATION),
+            failed: BTreeMap::new(),
+            input,
+            output,
+        }
+    }
+}
+
 impl ArmTotals {
-    fn take(&mut self, record: &Record, now: MonoNs) {
+    fn take(&mut self, record: &Record, reason: Reason, now: MonoNs) {
         self.prompt += u64::from(record.prompt_tokens);
         self.cached += u64::from(record.cached_tokens);
         self.completion += u64::from(record.completion_tokens);
         self.wasted += u64::from(record.tokens_wasted);
-        self.duration.observe(now.since(record.started));
+        if record.prompt_tokens > 0 {
+            self.input.observe(record.prompt_tokens.into());
+        }
+        if record.completion_tokens > 0 {
+            self.output.observe(record.completion_tokens.into());
+        }
         if let Some(first) = record.first_token {
             self.first_token.observe(first.since(record.started));
+            if reason == Reason::None && record.completion_tokens > 1 {
+                self.per_token.observe(now.since(first) / u64::from(record.completion_tokens - 1));
+            }
+        }
+        if reason == Reason::None {
+            self.duration.observe(now.since(record.started));
+        } else {
+            let failed = self.failed.entry(reason).or_insert_with(|| Histogram::new(&DURATION));
+            failed.observe(now.since(record.started));
         }
     }
 
@@ -145,20 +227,49 @@ impl ArmTotals {
         self.completion += other.completion;
         self.wasted += other.wasted;
         self.first_token.add(&other.first_token);
+        self.per_token.add(&other.per_token);
         self.duration.add(&other.duration);
+        self.input.add(&other.input);
+        self.output.add(&other.output);
+        for (reason, failed) in &other.failed {
+            self.failed.entry(*reason).or_insert_with(|| Histogram::new(&DURATION)).add(failed);
+        }
     }
 }
 
-/// The value of `key`, which becomes another one where the map is full and `key` is new.
+impl Stages {
+    /// Only times that were taken for other reasons: no clock is read for this.
+    fn take(&mut self, record: &Record, now: MonoNs) {
+        let (Some(given), Some(first)) = (record.given, record.first_token) else { return };
+        let queue_ns = record.queue_us.saturating_mul(1000);
+        self.count += 1;
+        self.receive_ns += given.since(record.started);
+        self.queue_ns += queue_ns;
+        self.prefill_ns += first.since(given).saturating_sub(queue_ns);
+        self.generate_ns += now.since(first);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.receive_ns += other.receive_ns;
+        self.queue_ns += other.queue_ns;
+        self.prefill_ns += other.prefill_ns;
+        self.generate_ns += other.generate_ns;
+    }
+}
+
+/// The value of `key`, and whether that became another one because the map is full and `key` is new.
 fn bounded<K: Ord, V: Default>(
     map: &mut BTreeMap<K, V>,
+    max: usize,
     mut key: K,
-    to_other: impl FnOnce(&mut K),
-) -> &mut V {
-    if map.len() >= SERIES_MAX && !map.contains_key(&key) {
-        to_other(&mut key);
+    become_other: impl FnOnce(&mut K),
+) -> (&mut V, bool) {
+    let capped = map.len() >= max && !map.contains_key(&key);
+    if capped {
+        become_other(&mut key);
     }
-    map.entry(key).or_default()
+    (map.entry(key).or_default(), capped)
 }
 
 fn add_all<K: Ord + Clone>(mine: &mut BTreeMap<K, u64>, theirs: &BTreeMap<K, u64>) {
@@ -177,19 +288,104 @@ impl SharedCounters {
         // A panic while they were locked leaves plain numbers; they are still the best there is.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Adds everything to `total`. The core may count between two slices of a long map, so that a scrape never holds it up
+    /// for longer than a slice; what began is read last, so that nothing has ended that did not begin.
+    pub fn add_to(&self, total: &mut CoreCounters) {
+        self.slices(|core| &core.requests, |key, count| *total.requests.entry(key).or_default() += count);
+        self.slices(|core| &core.arms, |key, totals| total.arms.entry(key).or_default().add(&totals));
+        total.add_short(&self.lock());
+    }
+
+    fn slices<K: Ord + Clone, V: Clone>(
+        &self,
+        map: impl Fn(&CoreCounters) -> &BTreeMap<K, V>,
+        mut take: impl FnMut(K, V),
+    ) {
+        let mut after: Option<K> = None;
+        loop {
+            let slice: Vec<(K, V)> = {
+                let core = self.lock();
+                let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                let rest = map(&core).range((from, Bound::Unbounded));
+                rest.take(SLICE).map(|(key, value)| (key.clone(), value.clone())).collect()
+            };
+            after = slice.last().map(|(key, _)| key.clone());
+            let ended = slice.len() < SLICE;
+            slice.into_iter().for_each(|(key, value)| take(key, value));
+            if ended {
+                return;
+            }
+        }
+    }
 }
+
+/// Series that are copied under one lock: some tens of microseconds.
+const SLICE: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn record(tenant: &str) -> Record {
+        let chat = Some(Endpoint::ChatCompletions);
+        let mut record =
+            Record::begin(dpu_types::RequestId([1; 16]), chat, crate::record::Protocol::H2, MonoNs(0));
+        record.tenant = Some(Arc::from(tenant));
+        (record.model, record.arm) = (Some(Arc::from("m")), Some(Arc::from("a")));
+        record
+    }
+
     #[test]
-    fn a_new_key_in_a_full_map_is_counted_under_the_other_one() {
-        let mut map: BTreeMap<u32, u64> = (1..=SERIES_MAX as u32).map(|key| (key, 1)).collect();
-        *bounded(&mut map, 1, |key| *key = 0) += 1;
-        *bounded(&mut map, 9_999, |key| *key = 0) += 1;
-        *bounded(&mut map, 8_888, |key| *key = 0) += 1;
-        assert_eq!(map.len(), SERIES_MAX + 1);
-        assert_eq!((map[&1], map[&0]), (2, 2));
+    fn series_beyond_the_maximum_are_counted_under_other_and_as_capped() {
+        let mut counters = CoreCounters { series_max: 3, ..CoreCounters::default() };
+        for tenant in ["a", "b", "c", "d", "e", "a"] {
+            let mut record = record(tenant);
+            record.completion_tokens = 2;
+            counters.ended(&record, Reason::None, MonoNs(1));
+        }
+        assert_eq!((counters.requests.len(), counters.arms.len(), counters.capped), (4, 4, [2, 2]));
+        let other = counters.requests.iter().find(|(key, _)| key.tenant.as_deref() == Some(OTHER));
+        assert_eq!(other.map(|(_, count)| *count), Some(2));
+        let other = counters.arms.iter().find(|(key, _)| &*key.tenant == OTHER && &*key.model == OTHER);
+        assert_eq!(other.map(|(_, totals)| totals.completion), Some(4));
+        assert_eq!(counters.ended_count(), 6);
+    }
+
+    #[test]
+    fn slices_together_are_the_whole() {
+        let (shared, mut total) = (SharedCounters::default(), CoreCounters::default());
+        for index in 0..(3 * SLICE + 5) {
+            shared.lock().ended(&record(&format!("t{index}")), Reason::None, MonoNs(1));
+        }
+        shared.lock().received = 500;
+        for _ in 0..2 {
+            shared.add_to(&mut total);
+        }
+        assert_eq!((total.requests.len(), total.arms.len()), (3 * SLICE + 5, 3 * SLICE + 5));
+        assert_eq!((total.ended_count(), total.received), (2 * (3 * SLICE as u64 + 5), 1000));
+        assert!(total.arms.values().all(|totals| totals.duration.count() == 2));
+    }
+
+    #[test]
+    fn an_answer_is_in_every_histogram_and_a_failure_only_in_its_own() {
+        let mut counters = CoreCounters::default();
+        let mut record = record("a");
+        (record.given, record.first_token) = (Some(MonoNs(1_000_000)), Some(MonoNs(5_000_000)));
+        (record.prompt_tokens, record.completion_tokens, record.queue_us) = (7, 3, 1000);
+        counters.ended(&record, Reason::None, MonoNs(25_000_000));
+        counters.ended(&record, Reason::WorkerLost, MonoNs(9_000_000));
+        let totals = counters.arms.values().next().cloned().unwrap_or_default();
+        assert_eq!((totals.duration.count(), totals.failed.len()), (1, 1));
+        assert_eq!((totals.per_token.count(), totals.per_token.sum()), (1, 0.01));
+        assert_eq!((totals.input.sum(), totals.output.sum(), totals.first_token.count()), (14.0, 6.0, 2));
+        let stages = Stages {
+            count: 2,
+            receive_ns: 2_000_000,
+            queue_ns: 2_000_000,
+            prefill_ns: 6_000_000,
+            generate_ns: 24_000_000,
+        };
+        assert_eq!(counters.stages, stages);
     }
 }

@@ -148,7 +148,7 @@ impl FastPath {
     pub fn counters(&self) -> CoreCounters {
         let mut total = CoreCounters::default();
         for core in lock(&self.cores).iter() {
-            total.add(&core.counters.lock());
+            core.counters.add_to(&mut total);
         }
         total
     }

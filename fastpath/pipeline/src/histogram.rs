@@ -1,43 +1,91 @@
 //! Histograms with fixed bounds, kept per core and added up when somebody looks.
 
-/// Upper bounds in seconds for request durations (OpenTelemetry's GenAI advice, one step finer at the start:
-/// the fast path itself takes well under a millisecond).
-pub const DURATION_BOUNDS_S: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 20.48, 81.92];
+/// Buckets of the longest scale.
+const BUCKETS_MAX: usize = 16;
+
+/// Upper bounds of the buckets, in whole units of what is measured, so that taking a value needs no division.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Ascending; at most `BUCKETS_MAX`.
+    bounds: &'static [u64],
+    /// How many of the units make one of the unit that is shown.
+    shown: u64,
+}
+
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
+
+const fn ms<const N: usize>(mut bounds: [u64; N]) -> [u64; N] {
+    let mut index = 0;
+    while index < N {
+        bounds[index] *= NS_PER_MS;
+        index += 1;
+    }
+    bounds
+}
+
+/// `gen_ai.server.request.duration`: the bounds that OpenTelemetry's GenAI convention advises.
+pub static DURATION: Scale = Scale {
+    bounds: &ms([10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_240, 20_480, 40_960, 81_920]),
+    shown: NS_PER_S,
+};
+/// `gen_ai.server.time_to_first_token`, the same source.
+pub static FIRST_TOKEN: Scale = Scale {
+    bounds: &ms([1, 5, 10, 20, 40, 60, 80, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000]),
+    shown: NS_PER_S,
+};
+/// `gen_ai.server.time_per_output_token`, the same source.
+pub static PER_TOKEN: Scale =
+    Scale { bounds: &ms([10, 25, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 2500]), shown: NS_PER_S };
+/// `gen_ai.client.token.usage`, the same source: powers of 4.
+pub static TOKENS: Scale = Scale {
+    bounds: &[
+        1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864,
+    ],
+    shown: 1,
+};
 
 /// One histogram.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    counts: [u64; DURATION_BOUNDS_S.len()],
+    scale: &'static Scale,
+    counts: [u64; BUCKETS_MAX],
     count: u64,
-    sum_ns: u64,
+    sum: u64,
 }
 
 impl Histogram {
-    /// Takes one duration.
-    pub fn observe(&mut self, ns: u64) {
-        let seconds = ns as f64 / 1e9;
-        if let Some(slot) = DURATION_BOUNDS_S.iter().position(|bound| seconds <= *bound) {
-            self.counts[slot] += 1;
-        }
-        self.count += 1;
-        self.sum_ns = self.sum_ns.saturating_add(ns);
+    /// An empty one.
+    #[must_use]
+    pub const fn new(scale: &'static Scale) -> Self {
+        Self { scale, counts: [0; BUCKETS_MAX], count: 0, sum: 0 }
     }
 
-    /// Adds another one of the same bounds.
+    /// Takes one value, in units of the scale: nanoseconds, tokens.
+    pub fn observe(&mut self, value: u64) {
+        let bucket = self.scale.bounds.partition_point(|bound| *bound < value);
+        if let Some(slot) = self.counts.get_mut(bucket) {
+            // Beyond the last bound there may be a slot that no bucket shows; `count` stands for +Inf.
+            *slot += 1;
+        }
+        self.count += 1;
+        self.sum = self.sum.saturating_add(value);
+    }
+
+    /// Adds another one of the same scale.
     pub fn add(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
             *mine += theirs;
         }
         self.count += other.count;
-        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.sum = self.sum.saturating_add(other.sum);
     }
 
-    /// Upper bound and the number of durations up to it, as Prometheus wants them; `count` stands for +Inf.
+    /// Upper bound as it is shown and the number of values up to it, as Prometheus wants them.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        DURATION_BOUNDS_S.iter().zip(self.counts).scan(0, |total, (bound, count)| {
+        self.scale.bounds.iter().zip(self.counts).scan(0, |total, (bound, count)| {
             *total += count;
-            Some((*bound, *total))
+            Some((*bound as f64 / self.scale.shown as f64, *total))
         })
     }
 
@@ -47,10 +95,10 @@ impl Histogram {
         self.count
     }
 
-    /// Their sum in seconds.
+    /// Their sum as it is shown: seconds, tokens.
     #[must_use]
-    pub fn sum_s(&self) -> f64 {
-        self.sum_ns as f64 / 1e9
+    pub fn sum(&self) -> f64 {
+        self.sum as f64 / self.scale.shown as f64
     }
 }
 
@@ -59,30 +107,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_duration_is_counted_once_and_the_last_bucket_is_the_count_or_less() {
-        let mut histogram = Histogram::default();
-        for ns in [0, 500_000, 500_001, 1_000_000_000, 100_000_000_000] {
-            histogram.observe(ns);
+    fn each_value_is_counted_once_and_a_bound_belongs_to_its_bucket() {
+        let mut histogram = Histogram::new(&DURATION);
+        for ms in [0, 10, 11, 1000, 100_000] {
+            histogram.observe(ms * NS_PER_MS);
         }
         let cumulative: Vec<_> = histogram.cumulative().collect();
-        assert_eq!(cumulative[0], (0.0005, 2));
-        assert_eq!(cumulative[1], (0.001, 3));
+        assert_eq!(cumulative[0], (0.01, 2));
+        assert_eq!(cumulative[1], (0.02, 3));
         assert_eq!(cumulative.last(), Some(&(81.92, 4)));
-        assert_eq!(histogram.count(), 5);
+        assert_eq!((histogram.count(), histogram.sum()), (5, 101.021));
     }
 
     #[test]
     fn adding_two_is_taking_all_of_both() {
-        let (mut one, mut two, mut both) = <(Histogram, Histogram, Histogram)>::default();
-        for (index, ns) in [1_000, 7_000_000, 90_000_000].into_iter().enumerate() {
+        let empty = Histogram::new(&TOKENS);
+        let (mut one, mut two, mut both) = (empty.clone(), empty.clone(), empty);
+        for (index, tokens) in [0, 7, 90_000_000].into_iter().enumerate() {
             if index % 2 == 0 {
-                one.observe(ns)
+                one.observe(tokens)
             } else {
-                two.observe(ns)
+                two.observe(tokens)
             }
-            both.observe(ns);
+            both.observe(tokens);
         }
         one.add(&two);
         assert_eq!(one, both);
+    }
+
+    #[test]
+    fn scales_ascend_and_fit() {
+        for scale in [&DURATION, &FIRST_TOKEN, &PER_TOKEN, &TOKENS] {
+            assert!(
+                scale.bounds.len() <= BUCKETS_MAX && scale.bounds.windows(2).all(|pair| pair[0] < pair[1])
+            );
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Everything that is counted, as families for Prometheus. The Python edge only turns them into its text format.
 
-use crate::counters::{ArmTotals, CoreCounters};
+use crate::counters::{CoreCounters, Stages};
 use crate::fast_path::FastPath;
 use crate::histogram::Histogram;
 use crate::limit_hits;
+use dpu_types::Endpoint;
 use dpu_ucx::SessionCounters;
 use serde::Serialize;
+
+mod gen_ai;
 
 /// One metric with its series.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +36,10 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
     let status = fast_path.status();
     let mut all = requests(&counters);
     all.extend(connections(&counters, fast_path));
-    all.extend(arms(&counters));
+    all.push(tokens(&counters));
+    all.extend(gen_ai::families(&counters));
+    all.extend(stages(&counters.stages));
+    all.push(capped(&counters));
     all.extend(frames(&counters.frames));
     let up = |state: &str| f64::from(u8::from(state == "ready"));
     all.push(Family {
@@ -75,7 +81,9 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
 
 fn requests(counters: &CoreCounters) -> Vec<Family> {
     let ended = counters.requests.iter().map(|(key, count)| {
-        value([&*key.tenant, key.endpoint, key.outcome.label(), key.reason.info().name], *count as f64)
+        let tenant = key.tenant.as_deref().unwrap_or_default();
+        let endpoint = key.endpoint.map_or("", Endpoint::label);
+        value([tenant, endpoint, key.outcome.label(), key.reason.info().name], *count as f64)
     });
     let in_flight = counters.received.saturating_sub(counters.ended_count());
     vec![
@@ -142,7 +150,7 @@ fn connections(counters: &CoreCounters, fast_path: &FastPath) -> Vec<Family> {
     ]
 }
 
-fn arms(counters: &CoreCounters) -> Vec<Family> {
+fn tokens(counters: &CoreCounters) -> Family {
     let tokens = counters.arms.iter().flat_map(|(key, totals)| {
         let kinds = [
             ("prompt", totals.prompt),
@@ -150,35 +158,49 @@ fn arms(counters: &CoreCounters) -> Vec<Family> {
             ("completion", totals.completion),
             ("wasted", totals.wasted),
         ];
-        kinds.map(|(kind, count)| value([&*key.tenant, &key.model, &key.arm, kind], count as f64))
+        let endpoint = key.endpoint.label();
+        kinds.map(|(kind, count)| value([&*key.tenant, &key.model, &key.arm, endpoint, kind], count as f64))
     });
-    let histograms = |of: fn(&ArmTotals) -> &Histogram| -> Vec<Sample> {
-        let series = counters.arms.iter();
-        series.map(|(key, totals)| histogram([&*key.tenant, &key.model, &key.arm], of(totals))).collect()
-    };
+    Family {
+        name: "dpu_tokens",
+        kind: "counter",
+        help: "Tokens: of prompts, of these cached, completions handed to TLS, generated for clients that had gone.",
+        labels: &["tenant", "model", "arm", "endpoint", "kind"],
+        samples: tokens.collect(),
+    }
+}
+
+/// Sums of seconds by stage; over `dpu_staged_requests_total` they are means. `receive` is head to worker, `queue` the
+/// worker's, `prefill` slot to first token, `generate` first token to last byte.
+fn stages(stages: &Stages) -> Vec<Family> {
+    let sums = [
+        ("receive", stages.receive_ns),
+        ("queue", stages.queue_ns),
+        ("prefill", stages.prefill_ns),
+        ("generate", stages.generate_ns),
+    ];
+    let help = "Where the time of requests that came to a first token went.";
     vec![
         Family {
-            name: "dpu_tokens",
+            name: "dpu_stage_seconds",
             kind: "counter",
-            help: "Tokens: of prompts, of these cached, completions handed to TLS, generated for clients that had gone.",
-            labels: &["tenant", "model", "arm", "kind"],
-            samples: tokens.collect(),
+            help,
+            labels: &["stage"],
+            samples: sums.iter().map(|(stage, ns)| value([stage], *ns as f64 / 1e9)).collect(),
         },
-        Family {
-            name: "gen_ai_server_time_to_first_token_seconds",
-            kind: "histogram",
-            help: "From the accepted head to the first token.",
-            labels: &["tenant", "gen_ai_request_model", "arm"],
-            samples: histograms(|totals| &totals.first_token),
-        },
-        Family {
-            name: "gen_ai_server_request_duration_seconds",
-            kind: "histogram",
-            help: "From the accepted head to the last byte handed to TLS.",
-            labels: &["tenant", "gen_ai_request_model", "arm"],
-            samples: histograms(|totals| &totals.duration),
-        },
+        single("dpu_staged_requests", "counter", "Requests whose stages were added up.", stages.count),
     ]
+}
+
+fn capped(counters: &CoreCounters) -> Family {
+    let metrics = ["dpu_requests", "gen_ai"].iter().zip(counters.capped);
+    Family {
+        name: "dpu_series_capped",
+        kind: "counter",
+        help: "Observations counted under _other because telemetry.series_max label sets were there already.",
+        labels: &["metric"],
+        samples: metrics.map(|(metric, count)| value([metric], count as f64)).collect(),
+    }
 }
 
 fn frames(frames: &SessionCounters) -> Vec<Family> {
@@ -226,7 +248,7 @@ fn histogram<const N: usize>(labels: [&str; N], of: &Histogram) -> Sample {
     Sample::Histogram {
         labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         buckets: of.cumulative().collect(),
-        sum: of.sum_s(),
+        sum: of.sum(),
         count: of.count(),
     }
 }

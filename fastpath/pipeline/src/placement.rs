@@ -45,6 +45,7 @@ impl Placement<'_> {
             let worker = &self.plan.workers[index];
             match core.submit(&self.dispatch(record, index, now), self.slot, self.deadline, now) {
                 Ok(()) => {
+                    record.given = Some(now);
                     record.worker = Some(Arc::clone(&worker.name));
                     record.transport = core.peers.borrow().get(index).map(|peer| Arc::clone(&peer.transport));
                     return Ok((index, Outstanding::take(worker)));

@@ -32,6 +32,8 @@ pub struct Programmed {
     pub workers: Vec<Worker>,
     /// Models with the workers that serve each arm's engine model; for readiness.
     pub models: Vec<ServedModel>,
+    /// Label sets that a core keeps of one metric; 0 for the default.
+    pub series_max: usize,
     /// Shared key of the worker connections.
     pub worker_key: Vec<u8>,
 }
@@ -154,8 +156,9 @@ impl Programmed {
         }
         let models = plan.models.iter().map(|model| served(model, &plan.workers)).collect();
         let sha256 = sha256(bytes);
+        let series_max = plan.series_max as usize;
         let (revision, epoch) = (plan.revision, plan.epoch);
-        Ok(Self { revision, epoch, sha256, policy, listeners, workers, models, worker_key })
+        Ok(Self { revision, epoch, sha256, policy, listeners, workers, models, series_max, worker_key })
     }
 }
 

@@ -109,6 +109,8 @@ pub struct Record {
     pub queue_us: u64,
     /// From CANCEL to free, where the request was cancelled.
     pub cancel_us: Option<u64>,
+    /// When a worker was given it, the last one.
+    pub given: Option<MonoNs>,
     /// When the first token came.
     pub first_token: Option<MonoNs>,
 }
@@ -145,6 +147,7 @@ impl Record {
             tokens_wasted: 0,
             queue_us: 0,
             cancel_us: None,
+            given: None,
             first_token: None,
         }
     }

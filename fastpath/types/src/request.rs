@@ -3,7 +3,7 @@
 use crate::{Reason, Trace};
 
 /// What is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Endpoint {
     /// `POST /v1/chat/completions`
     ChatCompletions,
@@ -53,7 +53,7 @@ pub struct RequestHead {
     /// Value of `x-dpu-arm`, the tester's override.
     pub arm_override: Option<Vec<u8>>,
     /// `traceparent` with its `tracestate`, if it is valid (W3C Trace Context): the caller's span.
-    pub traceparent: Option<Trace>,
+    pub traceparent: Option<Box<Trace>>,
 }
 
 /// A reason with what only this case knows: for the answer's body, headers and the log.
