@@ -1,5 +1,6 @@
 //! HTTP/1.x on one connection: head, body, exchange, answer; again while the connection is kept.
 
+use crate::alarm::Alarm;
 use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
 use crate::body_clock::BodyClock;
@@ -15,12 +16,14 @@ use dpu_http::{BodyDecoder, BodyFraming, Head, HeadParser};
 use dpu_types::{Reason, Refusal};
 use std::future::{poll_fn, Future};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{pin, Pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::time::{timeout, timeout_at, Instant};
+use tokio::sync::watch;
+use tokio::time::{timeout, Instant};
 
 /// An input buffer that held more than this is given back to the allocator after use.
 const IN_BYTES_KEPT: usize = 64 * 1024;
@@ -41,6 +44,8 @@ pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
         parser: HeadParser::new(),
         requests: 0,
         ahead_is_full: false,
+        alarm: Alarm::new(),
+        drained: Box::pin(drained(core.draining.clone())),
     };
     while matches!(connection.one_request().await, Ok(Next::Keep)) {}
     // The client may be gone, and then there is nobody to tell.
@@ -58,6 +63,14 @@ struct Connection<'l> {
     requests: u32,
     /// The client has sent as far ahead of its answer as is read.
     ahead_is_full: bool,
+    alarm: Alarm,
+    /// Ready once the process drains. One for all requests: to begin to watch costs a lock each time.
+    drained: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+async fn drained(mut draining: watch::Receiver<bool>) {
+    // An error says that nobody is left who could drain us: the process ends.
+    let _ = draining.wait_for(|on| *on).await;
 }
 
 /// Whether the connection is kept.
@@ -135,8 +148,7 @@ impl Connection<'_> {
     /// The next head; `None` where the client is done or the connection idle for too long.
     async fn head(&mut self) -> io::Result<Result<Option<Head>, Refusal>> {
         self.parser.reset();
-        let mut draining = self.core.draining.clone();
-        let idle_until = Instant::now() + self.limits.idle_timeout;
+        let mut idle_until = None;
         // One time for the whole head, from its first byte: a byte now and then does not prolong it.
         let mut head_until = None;
         loop {
@@ -153,17 +165,20 @@ impl Connection<'_> {
                     Err(refused) => return Ok(Err(refused.refusal)),
                 }
             }
+            let idle_timeout = self.limits.idle_timeout;
+            let idle = || *idle_until.get_or_insert_with(|| Instant::now() + idle_timeout);
+            let until = || head_until.unwrap_or_else(idle);
             let read = tokio::select! {
                 biased;
-                read = timeout_at(head_until.unwrap_or(idle_until), read_some(&mut self.io, &mut self.input)) => read,
-                _ = draining.wait_for(|on| *on), if head_until.is_none() => return Ok(Ok(None)),
+                read = self.alarm.within(until, read_some(&mut self.io, &mut self.input)) => read,
+                () = &mut self.drained, if head_until.is_none() => return Ok(Ok(None)),
             };
             match read {
-                Ok(Ok(0)) => return Ok(Ok(None)),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) if head_until.is_some() => return Ok(Err(Reason::HttpHeadTimeout.into())),
-                Err(_) => {
+                Some(Ok(0)) => return Ok(Ok(None)),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None if head_until.is_some() => return Ok(Err(Reason::HttpHeadTimeout.into())),
+                None => {
                     self.core.limit_hit(Quiet::IdleTimeout, 1);
                     return Ok(Ok(None));
                 }
@@ -230,10 +245,10 @@ impl Connection<'_> {
     /// More of a body of which so many bytes are here.
     async fn read_more(&mut self, clock: &BodyClock, received: usize) -> Result<(), Refusal> {
         let (until, reason) = clock.until(received);
-        match timeout_at(until, read_some(&mut self.io, &mut self.input)).await {
-            Ok(Ok(0) | Err(_)) => Err(Reason::HttpBodyIncomplete.into()),
-            Ok(Ok(_)) => Ok(()),
-            Err(_) => Err(reason.into()),
+        match self.alarm.within(|| until, read_some(&mut self.io, &mut self.input)).await {
+            Some(Ok(0) | Err(_)) => Err(Reason::HttpBodyIncomplete.into()),
+            Some(Ok(_)) => Ok(()),
+            None => Err(reason.into()),
         }
     }
 
@@ -367,12 +382,13 @@ impl Connection<'_> {
             self.io.write_all(&self.out).await?;
             self.io.flush().await
         };
-        let written = timeout(self.limits.write_timeout, write).await;
+        let until = || Instant::now() + self.limits.write_timeout;
+        let written = self.alarm.within(until, write).await;
         self.out.clear();
         if self.out.capacity() > OUT_BYTES_KEPT {
             self.out = Vec::with_capacity(1024);
         }
-        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -395,8 +411,8 @@ async fn read_some(io: &mut Io, input: &mut BytesMut) -> io::Result<usize> {
 /// Reads what the client sends while it waits, up to a bound; ready when it has gone.
 fn watch(io: &mut Io, input: &mut BytesMut, ahead_max: usize, context: &mut Context<'_>) -> Poll<Turn> {
     while input.len() < ahead_max {
-        let mut space = [0; 2048];
-        let mut buffer = ReadBuf::new(&mut space);
+        let mut space = [MaybeUninit::uninit(); 2048];
+        let mut buffer = ReadBuf::uninit(&mut space);
         match Pin::new(&mut *io).poll_read(context, &mut buffer) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => input.extend_from_slice(buffer.filled()),

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod answer;
 mod begin;
 mod body_clock;

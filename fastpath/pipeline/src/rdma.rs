@@ -102,7 +102,9 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
         }
         if core.client.borrow_mut().as_mut().is_some_and(Client::arm) {
             idle_rounds = 0;
-            sleep(&core, watched.as_ref(), alarm.as_mut(), now).await?;
+            while sleep(&core, watched.as_ref(), alarm.as_mut()).await? == Woken::Kicked && send_queued(&core)
+            {
+            }
         } else {
             idle_rounds += 1;
             if idle_rounds > IDLE_ROUNDS_MAX {
@@ -112,6 +114,20 @@ pub async fn run(core: Rc<Core>) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Sends what the core's requests have queued. True: the sleep may go on.
+fn send_queued(core: &Core) -> bool {
+    core.client.borrow_mut().as_mut().is_some_and(Client::send_queued)
+}
+
+/// What ended a sleep.
+#[derive(PartialEq, Eq)]
+enum Woken {
+    /// The transport has something, or a timer is due.
+    Due,
+    /// Somebody of this core has something for the loop.
+    Kicked,
 }
 
 /// Goes to the end of the core's queue. `yield_now` would ask the kernel for events in between: a system call for every
@@ -159,8 +175,8 @@ async fn sleep(
     core: &Core,
     watched: Option<&AsyncFd<OwnedFd>>,
     mut alarm: Pin<&mut Sleep>,
-    now: MonoNs,
-) -> io::Result<()> {
+) -> io::Result<Woken> {
+    let now = clock::now();
     let timer = core.client.borrow().as_ref().and_then(Client::next_timer);
     let tick = core.has_timed_work().then(|| now.plus_ms(TICK_MS));
     let due = [timer, tick].into_iter().flatten().min();
@@ -178,8 +194,8 @@ async fn sleep(
     };
     tokio::select! {
         biased;
-        ready = readable => ready,
-        () = core.kick.notified() => Ok(()),
-        () = alarm, if due.is_some() => Ok(()),
+        ready = readable => ready.map(|()| Woken::Due),
+        () = core.kick.notified() => Ok(Woken::Kicked),
+        () = alarm, if due.is_some() => Ok(Woken::Due),
     }
 }

@@ -7,7 +7,7 @@ mod workers;
 use super::auth::SharedKey;
 use super::client_config::ClientConfig;
 use super::counters::SessionCounters;
-use super::link::{LinkLimits, SendError};
+use super::link::{Link, LinkLimits, SendError};
 use super::types::{Event, WorkerPhase, WorkerState};
 use super::Random;
 use crate::transport::{PeerId, Transport, TransportCounters, TransportEvent};
@@ -209,6 +209,17 @@ impl<T: Transport> Client<T> {
     /// Whether a request waits for `poll`, or a send is not complete: `poll` has to be called before any sleep.
     pub fn is_sending(&self) -> bool {
         self.queued || self.transport.is_sending()
+    }
+
+    /// Sends what `submit` took, and nothing else. True: there was something, all of it has left, and a sleep that
+    /// `arm` allowed may go on: nothing was taken from the transport, so its descriptor still tells of what comes.
+    pub fn send_queued(&mut self) -> bool {
+        if !std::mem::take(&mut self.queued) {
+            return false;
+        }
+        self.flush();
+        let waiting = self.slots.iter().flatten().any(|s| s.link.as_ref().is_some_and(Link::is_waiting));
+        !waiting && self.early.is_empty() && !self.transport.is_sending()
     }
 
     /// The state of one worker of the last `set_workers`; `None` beyond its end.
