@@ -218,6 +218,7 @@ fn frames(frames: &SessionCounters) -> Vec<Family> {
         ("late_frame", frames.late_frames),
         ("send_queue_full", frames.send_queue_full),
         ("cancel_timed_out", frames.cancels_timed_out),
+        ("stranger", frames.strangers),
         ("credit_exceeded", frames.credit_exceeded),
         ("token_lie", frames.token_lies),
     ];

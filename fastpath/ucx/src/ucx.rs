@@ -27,14 +27,22 @@ use std::sync::Arc;
 /// Larger buffers go back to the allocator.
 const POOL_BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// Connections over shared memory to one address that nobody has answered yet: a process that hangs takes each of them,
+/// and UCX lets none go before it answers or dies.
+const CONNECTIONS_IN_VAIN_MAX: usize = 2;
+
 /// How often `Drop` lets UCX work, a millisecond apart, so that closes reach the peers.
 const CLOSE_ROUNDS_MAX: usize = 50;
 
 struct Peer {
     lane: usize,
     endpoint: Endpoint,
+    /// Where it was connected to; `None` where it came to us.
+    address: Option<SocketAddr>,
     bytes_in_flight: usize,
     bytes_receiving: usize,
+    /// A frame has come from it: the connection stands.
+    heard: bool,
     closing: bool,
 }
 
@@ -141,8 +149,16 @@ impl UcxTransport {
         PeerId(self.peers_made)
     }
 
-    fn adopt(&mut self, id: PeerId, lane: usize, endpoint: Endpoint) {
-        let peer = Peer { lane, endpoint, bytes_in_flight: 0, bytes_receiving: 0, closing: false };
+    fn adopt(&mut self, id: PeerId, lane: usize, endpoint: Endpoint, address: Option<SocketAddr>) {
+        let peer = Peer {
+            lane,
+            endpoint,
+            address,
+            bytes_in_flight: 0,
+            bytes_receiving: 0,
+            heard: false,
+            closing: false,
+        };
         self.peers.insert(id, peer);
     }
 
@@ -151,8 +167,25 @@ impl UcxTransport {
         let Some(state) = self.lanes[at].take() else { return };
         self.closing.retain(|closing| *closing != at);
         self.counters.buffers_stranded += state.lane.operations() as u64;
+        let unconnected = self.is_unconnected(at);
         let peers = &mut self.peers;
         peers.retain(|_, peer| peer.lane != at);
+        if unconnected && state.sole {
+            // UCX aborts the process when a worker is destroyed whose connection never came about and was written to.
+            // Nothing lets go of it: it stays, and `connect` keeps these few.
+            std::mem::forget(state);
+        }
+    }
+
+    /// Whether a peer on this lane never said anything.
+    fn is_unconnected(&self, lane: usize) -> bool {
+        self.peers.values().any(|peer| peer.lane == lane && !peer.heard)
+    }
+
+    /// Connections to an address that never came about and that UCX does not let go before they do.
+    fn in_vain(&self, address: SocketAddr) -> usize {
+        let in_vain = |peer: &&Peer| peer.closing && !peer.heard && peer.address == Some(address);
+        self.peers.values().filter(in_vain).count()
     }
 
     /// A peer that failed by itself; one that we close already is not worth a word.
@@ -174,7 +207,9 @@ impl UcxTransport {
         let Some(state) = self.lanes[at].as_mut() else { return };
         // UCX aborts the process when a rendezvous is under way in either direction and the close is not by force.
         let busy = peer.bytes_in_flight > 0 || peer.bytes_receiving > 0;
-        let pending = state.lane.close(&peer.endpoint, force || busy);
+        // It also aborts when the worker ends while a close waits for a connection that never came about.
+        let unconnected = !peer.heard;
+        let pending = state.lane.close(&peer.endpoint, force || busy || unconnected);
         if !pending {
             return self.on_closed(id);
         }
@@ -183,7 +218,8 @@ impl UcxTransport {
             self.closing.push(at);
         }
         if self.closing.len() > self.config.closing_lanes_max {
-            self.drop_lane(self.closing[0]);
+            let connected = self.closing.iter().copied().find(|lane| !self.is_unconnected(*lane));
+            self.drop_lane(connected.unwrap_or(self.closing[0]));
         }
     }
 
@@ -217,12 +253,16 @@ impl Transport for UcxTransport {
         options::check_family(self.config.kind, address)?;
         let reach = Reach::of(self.config.kind, address);
         let watched = reach == Reach::Wide;
+        if !watched && self.in_vain(address) >= CONNECTIONS_IN_VAIN_MAX {
+            let why = format!("{address} took {CONNECTIONS_IN_VAIN_MAX} connections and answers on none");
+            return Err(TransportError::Failed(why));
+        }
         let id = self.new_peer();
         let at = self.lane_for(id, reach).map_err(failed)?;
         let Some(state) = &self.lanes[at] else { return Err(TransportError::Gone) };
         match state.lane.connect(id, address, watched) {
             Ok(endpoint) => {
-                self.adopt(id, at, endpoint);
+                self.adopt(id, at, endpoint, Some(address));
                 self.early.push(TransportEvent::Connected(id));
                 Ok(id)
             }
@@ -313,6 +353,11 @@ impl Drop for UcxTransport {
             if self.lanes.iter().flatten().all(|state| state.lane.arm()) {
                 self.epoll.wait(1);
             }
+        }
+        // Nothing may be left of the listener when its lane goes.
+        self.listener = None;
+        for at in 0..self.lanes.len() {
+            self.drop_lane(at);
         }
     }
 }

@@ -128,7 +128,7 @@ impl Report {
         [(vec!["in"], self.session.bytes_in), (vec!["out"], self.session.bytes_out)]
     }
 
-    fn events(&self) -> [(Vec<&'static str>, u64); 14] {
+    fn events(&self) -> [(Vec<&'static str>, u64); 15] {
         let (session, transport) = (&self.session, &self.transport);
         [
             (vec!["handshake"], session.handshakes),
@@ -139,6 +139,7 @@ impl Report {
             (vec!["reordered"], session.reordered),
             (vec!["duplicate"], session.duplicates),
             (vec!["malformed"], session.malformed),
+            (vec!["stranger"], session.strangers),
             (vec!["send_queue_full"], session.send_queue_full),
             (vec!["peer_refused_full"], session.peers_refused_full),
             (vec!["backlog_full"], session.backlog_full),

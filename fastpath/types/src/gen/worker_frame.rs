@@ -28,7 +28,7 @@ pub struct Hello<'a> {
     pub phase: u8,
     /// highest version spoken
     pub protocol_version: u16,
-    /// name of the fast path and its core, for people
+    /// name of the fast path and its core, for people; empty in phase 0
     pub fastpath_id: &'a str,
     /// random; same in both phases
     pub nonce: [u8; 32],

@@ -2,6 +2,9 @@
 
 use aws_lc_rs::{digest, hmac};
 
+/// A frame of the handshake is smaller; nobody keeps a larger one for a peer that may be anybody.
+pub const STRANGER_FRAME_BYTES_MAX: usize = 16 * 1024;
+
 /// Random bytes that make a proof fresh.
 pub type Nonce = [u8; 32];
 

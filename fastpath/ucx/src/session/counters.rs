@@ -26,6 +26,9 @@ pub struct SessionCounters {
     pub reordered: u64,
     /// Connections closed because of bytes that are not a frame, or a frame that has no place there.
     pub malformed: u64,
+    /// Frames of a peer that had not proved the key, and that are not its next step of the handshake; dropped, told
+    /// nothing, closed.
+    pub strangers: u64,
     /// Connections given up because the peer said nothing.
     pub pings_lost: u64,
     /// Connections lost after their handshake, for any reason.
@@ -100,6 +103,7 @@ impl SessionCounters {
             (&mut self.duplicates, other.duplicates),
             (&mut self.reordered, other.reordered),
             (&mut self.malformed, other.malformed),
+            (&mut self.strangers, other.strangers),
             (&mut self.pings_lost, other.pings_lost),
             (&mut self.peers_lost, other.peers_lost),
             (&mut self.reconnects, other.reconnects),

@@ -22,7 +22,7 @@ impl UcxTransport {
         let accepted = self.lanes[at].as_ref().map(|state| state.lane.accept(id, request, watched));
         match accepted {
             Some(Ok(endpoint)) => {
-                self.adopt(id, at, endpoint);
+                self.adopt(id, at, endpoint, None);
                 self.early.push(TransportEvent::Accepted(id));
             }
             _ if watched => {}
@@ -47,7 +47,8 @@ impl UcxTransport {
     }
 
     fn deliver(&mut self, peer: PeerId, bytes: Vec<u8>) {
-        if self.peers.get(&peer).is_some_and(|state| !state.closing) {
+        if let Some(state) = self.peers.get_mut(&peer).filter(|state| !state.closing) {
+            state.heard = true;
             self.early.push(TransportEvent::Frame { peer, bytes: Bytes::from(bytes) });
         }
     }

@@ -3,7 +3,10 @@
 use crate::world::{client_config, dispatch, server_config, summary, World};
 use crate::Factory;
 use dpu_types::RequestId;
-use dpu_ucx::{ChaosConfig, ChaosTransport, Event, ServerEvent, StubHub, StubTransport};
+use dpu_ucx::{
+    ChaosConfig, ChaosTransport, Event, ServerEvent, StubHub, StubTransport, TransportKind, UcxConfig,
+    UcxTransport,
+};
 use std::collections::HashMap;
 
 struct Hostile(StubHub, ChaosConfig);
@@ -75,4 +78,73 @@ impl World<Hostile> {
         }
         panic!("requests without an end: {:?}", self.client.counters());
     }
+}
+
+/// Real UCX whose peers are dropped by the seed, with large frames on their way in both directions.
+struct Dropping(TransportKind, u64);
+
+impl Factory for Dropping {
+    type T = ChaosTransport<UcxTransport>;
+    fn make(&self) -> Self::T {
+        let chaos = ChaosConfig { seed: self.1, drop_peer: 6000, ..ChaosConfig::default() };
+        let config = UcxConfig { kind: self.0, ..UcxConfig::default() };
+        ChaosTransport::new(UcxTransport::new(config).unwrap(), chaos)
+    }
+}
+
+/// Large enough to be fetched from the sender's memory: a buffer that was freed or used again would be seen.
+const LARGE: usize = 200_000;
+
+fn no_buffer_is_freed_with_an_operation_in_flight(kind: TransportKind) {
+    for seed in 1..4 {
+        let config = dpu_ucx::ClientConfig { reconnect_min_ms: 1, reconnect_max_ms: 2, ..client_config() };
+        let mut world = World::new(&Dropping(kind, seed), config, server_config());
+        let (mut submitted, mut whole) = (0, 0);
+        for number in 0..60 {
+            for _ in 0..2000 {
+                world.step();
+                let now = world.now();
+                if world.client.submit(&dispatch(number, vec![number; LARGE]), now).is_ok() {
+                    submitted += 1;
+                    break;
+                }
+            }
+            for event in std::mem::take(&mut world.server_events) {
+                let ServerEvent::Request { stream, request } = event else { continue };
+                assert!(request.body.iter().all(|byte| *byte == stream.id.0[0]), "another request's bytes");
+                // Its peer may be gone by now.
+                let _ = world.server().result(stream, &summary(), &request.body);
+            }
+        }
+        world.until("every one ended", |world| world.client.idle() || !world.server_events.is_empty());
+        while !world.client.idle() {
+            for event in std::mem::take(&mut world.server_events) {
+                let ServerEvent::Request { stream, request } = event else { continue };
+                let _ = world.server().result(stream, &summary(), &request.body);
+            }
+            world.step();
+        }
+        for event in world.answers() {
+            if let Event::Result { id, choices, .. } = event {
+                assert!(choices.len() == LARGE && choices.iter().all(|byte| *byte == id.0[0]));
+                whole += 1;
+            }
+        }
+        assert!(submitted > 0 && whole > 0, "seed {seed}: {submitted} sent, {whole} answered");
+        assert_eq!(world.server().counters().receipts_refused, 0, "seed {seed}");
+        world.until("no byte in flight", |world| {
+            let server = world.server.as_ref().unwrap().transport_counters();
+            world.client.transport_counters().bytes_in_flight + server.bytes_in_flight == 0
+        });
+    }
+}
+
+#[test]
+fn no_buffer_is_freed_with_an_operation_in_flight_over_tcp() {
+    no_buffer_is_freed_with_an_operation_in_flight(TransportKind::Tcp);
+}
+
+#[test]
+fn no_buffer_is_freed_with_an_operation_in_flight_over_shm() {
+    no_buffer_is_freed_with_an_operation_in_flight(TransportKind::Shm);
 }

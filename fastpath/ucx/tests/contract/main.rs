@@ -7,8 +7,11 @@ mod facts;
 mod facts_raw;
 mod hostile;
 mod kinds;
+mod misbehaving;
 mod process;
 mod raw;
+mod raw_worker;
+mod strangers;
 mod world;
 
 use dpu_ucx::{ChaosConfig, ChaosTransport, StubHub, StubTransport, TransportKind, UcxConfig, UcxTransport};
@@ -78,7 +81,7 @@ fn rc() -> Option<Ucx> {
 macro_rules! contract {
     ($($transport:ident),*) => { $(
         mod $transport {
-            use super::{facts, facts_raw};
+            use super::{facts, facts_raw, misbehaving, strangers};
             contract!(@facts $transport facts:
                 a_good_key_makes_a_worker_ready
                 a_bad_key_is_refused_and_told_nothing
@@ -106,6 +109,19 @@ macro_rules! contract {
                 a_cancel_before_its_request_is_remembered
                 a_request_before_the_handshake_closes_the_peer
                 a_silent_peer_is_given_up
+            );
+            contract!(@facts $transport misbehaving:
+                a_broken_rule_ends_the_connection_under_one_reason
+                what_is_not_asked_for_is_dropped_and_counted
+                frames_that_come_twice_or_turned_round_are_put_right
+                counts_that_cannot_be_are_cut_and_counted
+                a_cancellation_that_nobody_asked_for_fails_its_request
+                a_worker_that_falls_silent_is_given_up_and_may_come_back
+                credit_is_what_the_worker_may_send
+                a_stranger_is_told_nothing_by_a_fast_path
+            );
+            contract!(@facts $transport strangers:
+                a_stranger_is_told_nothing_by_a_worker
             );
         }
     )* };

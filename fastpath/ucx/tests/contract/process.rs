@@ -203,6 +203,45 @@ fn a_killed_fast_path_leaves_the_worker_whole(kind: TransportKind) {
     world.until_answers(1);
 }
 
+/// UCX aborts a process that ends its worker while a close waits for a connection that never came about. Nor may such
+/// connections pile up; and when the worker goes on, it is found.
+fn a_fast_path_lives_while_a_stopped_worker_does_not_greet_it(kind: TransportKind) {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    for goes_on in [true, false] {
+        let (process, address) = Process::worker(kind, any);
+        process.signal("-STOP");
+        let config = ClientConfig { connect_timeout_ms: 50, reconnect_max_ms: 60, ..client_config() };
+        let mut world = World::new(&Ucx(kind, any), config, server_config());
+        world.server = None;
+        world.client.set_workers(&[("w0".to_owned(), address)], MonoNs(0));
+        world.until("tried in vain", |world| world.client.counters().reconnects >= 12);
+        let closing = world.client.transport_counters().peers_closing;
+        assert!(closing <= 3, "{closing} closes wait for nothing");
+        if goes_on {
+            process.signal("-CONT");
+            // On a busy machine a handshake takes longer than it had so far.
+            let config = ClientConfig { connect_timeout_ms: 2000, ..client_config() };
+            let fresh = Client::new(Ucx(kind, any).make(), config, random());
+            drop(std::mem::replace(&mut world.client, fresh));
+            world.client.set_workers(&[("w0".to_owned(), address)], MonoNs(0));
+            assert_works(&mut world);
+        }
+    }
+}
+
+/// The same with much on its way to a worker that was good and then hangs: more than any queue of UCX takes at once.
+fn a_fast_path_ends_in_peace_while_a_worker_hangs_with_much_on_its_way(kind: TransportKind) {
+    let (mut world, process) = world_of(kind);
+    process.signal("-STOP");
+    for number in 0..250 {
+        let now = world.now();
+        world.client.submit(&dispatch(number, vec![number; 300]), now).unwrap();
+    }
+    let now = world.now();
+    world.client.submit(&dispatch(251, vec![1; 4 << 20]), now).unwrap();
+    world.until("given up", |world| world.client.idle());
+}
+
 macro_rules! processes {
     ($($module:ident: $kind:expr),*) => { $(
         mod $module {
@@ -213,6 +252,14 @@ macro_rules! processes {
             #[test]
             fn a_stopped_worker_is_given_up_without_spinning() {
                 super::a_stopped_worker_is_given_up_without_spinning($kind);
+            }
+            #[test]
+            fn a_fast_path_lives_while_a_stopped_worker_does_not_greet_it() {
+                super::a_fast_path_lives_while_a_stopped_worker_does_not_greet_it($kind);
+            }
+            #[test]
+            fn a_fast_path_ends_in_peace_while_a_worker_hangs_with_much_on_its_way() {
+                super::a_fast_path_ends_in_peace_while_a_worker_hangs_with_much_on_its_way($kind);
             }
             #[test]
             fn a_killed_fast_path_leaves_the_worker_whole() {

@@ -48,7 +48,7 @@ impl<F: Factory> Raw<F> {
         raw
     }
 
-    fn hello(&mut self, phase: u8, proof: [u8; 32]) {
+    pub fn hello(&mut self, phase: u8, proof: [u8; 32]) {
         let hello = Hello { phase, protocol_version: 1, fastpath_id: "raw", nonce: [9; 32], proof };
         self.send(u64::from(phase), RequestId::NONE, Body::Hello(hello));
     }

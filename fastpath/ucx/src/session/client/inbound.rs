@@ -1,6 +1,7 @@
 //! What arrives at the fast path's side: transport events, then frames in their order.
 
 use super::{Client, Event, Pending};
+use crate::session::auth::STRANGER_FRAME_BYTES_MAX;
 use crate::session::link::Turn;
 use crate::session::types::{tokens_frame_bytes, Summary, WorkerPhase};
 use crate::transport::{PeerId, Transport, TransportEvent};
@@ -41,7 +42,8 @@ impl<T: Transport> Client<T> {
         let body = Body::Hello(Hello {
             phase,
             protocol_version: u16::from(VERSION),
-            fastpath_id: &self.config.fastpath_id,
+            // Who we are is for those only who have proved themselves.
+            fastpath_id: if phase == 0 { "" } else { &self.config.fastpath_id },
             nonce: slot.nonce,
             proof,
         });
@@ -62,9 +64,16 @@ impl<T: Transport> Client<T> {
         };
         self.counters.count_in(parsed.body.kind(), bytes.len());
         let limits = self.limits();
-        let Some(link) = self.slots[at].as_mut().and_then(|slot| slot.link.as_mut()) else { return };
+        let Some(slot) = self.slots[at].as_mut() else { return };
+        // Until its first proof nothing is kept for a peer that may be anybody. After it frames may overtake WELCOME.
+        let stranger = !slot.proven() && slot.worker_nonce.is_none();
+        let Some(link) = slot.link.as_mut() else { return };
+        if stranger && bytes.len() > STRANGER_FRAME_BYTES_MAX {
+            return self.stranger(at, "a large frame", now, out);
+        }
         match link.turn(parsed.sequence, bytes, now, limits) {
             Turn::Now => self.on_turn(at, bytes, &parsed, now, out),
+            Turn::Held if stranger => return self.stranger(at, "a frame out of turn", now, out),
             Turn::Held => self.counters.reordered += 1,
             Turn::Duplicate => self.counters.duplicates += 1,
             Turn::TooFar => {
@@ -86,10 +95,18 @@ impl<T: Transport> Client<T> {
 
     fn on_malformed(&mut self, at: usize, size: usize, error: FrameError, now: MonoNs, out: &mut Vec<Event>) {
         self.counters.count_in(0, size);
-        self.counters.malformed += 1;
+        let proven = self.slots[at].as_ref().is_some_and(super::slot::Slot::proven);
+        *(if proven { &mut self.counters.malformed } else { &mut self.counters.strangers }) += 1;
         let phase =
             if matches!(error, FrameError::Version(_)) { WorkerPhase::Refused } else { WorkerPhase::Lost };
         self.lose(at, phase, Reason::FrameMalformed, &error.to_string(), now, out);
+    }
+
+    /// Something that a peer sent before it had proved the key, and that is not its next step of the handshake.
+    fn stranger(&mut self, at: usize, name: &str, now: MonoNs, out: &mut Vec<Event>) {
+        self.counters.strangers += 1;
+        let why = format!("{name} before it had proved the key");
+        self.lose(at, WorkerPhase::Refused, Reason::WorkerUnauthenticated, &why, now, out);
     }
 
     fn misplaced(&mut self, at: usize, name: &str, now: MonoNs, out: &mut Vec<Event>) {
@@ -103,7 +120,7 @@ impl<T: Transport> Client<T> {
         let id = parsed.request_id;
         match &parsed.body {
             Body::Welcome(welcome) if !proven => self.on_welcome(at, welcome, now, out),
-            body if !proven => self.misplaced(at, body.name(), now, out),
+            body if !proven => self.stranger(at, body.name(), now, out),
             Body::Tokens(body) => self.on_tokens((at, id), parsed.flags, body, bytes, now, out),
             Body::Result(body) => {
                 let choices = bytes.slice_ref(body.choices);
@@ -136,11 +153,12 @@ impl<T: Transport> Client<T> {
                 self.hello(at, 1, proof);
             }
             (0, None) => {
+                self.counters.strangers += 1;
                 let why = Reason::WorkerUnauthenticated.info().message;
                 self.lose(at, WorkerPhase::Refused, Reason::WorkerUnauthenticated, why, now, out);
             }
             (1, Some(nonce)) if nonce == welcome.nonce => self.on_ready(at, welcome, out),
-            _ => self.misplaced(at, "WELCOME", now, out),
+            _ => self.stranger(at, "a second WELCOME", now, out),
         }
     }
 

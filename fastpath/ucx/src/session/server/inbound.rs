@@ -2,7 +2,7 @@
 
 use super::peer::{Peer, Stage};
 use super::Server;
-use crate::session::auth::{receipt_matches, Nonce};
+use crate::session::auth::{receipt_matches, Nonce, STRANGER_FRAME_BYTES_MAX};
 use crate::session::link::{Link, Turn};
 use crate::session::types::{OwnedRequest, ServerEvent, StreamKey};
 use crate::transport::{PeerId, Transport, TransportEvent};
@@ -48,8 +48,14 @@ impl<T: Transport> Server<T> {
             return self.misplaced(id, out);
         };
         self.counters.count_in(parsed.body.kind(), bytes.len());
+        // The handshake goes one step at a time: nothing is kept for somebody who may be anybody.
+        let stranger = peer.stage != Stage::Ready;
+        if stranger && bytes.len() > STRANGER_FRAME_BYTES_MAX {
+            return self.misplaced(id, out);
+        }
         match peer.link.turn(parsed.sequence, bytes, now, limits) {
             Turn::Now => self.on_turn(id, bytes, &parsed, now, out),
+            Turn::Held if stranger => return self.misplaced(id, out),
             Turn::Held => self.counters.reordered += 1,
             Turn::Duplicate => self.counters.duplicates += 1,
             Turn::TooFar => {
@@ -67,7 +73,10 @@ impl<T: Transport> Server<T> {
 
     /// Bytes that are no frame, or a frame that has no place here: told nothing, closed.
     fn misplaced(&mut self, id: PeerId, out: &mut Vec<ServerEvent>) {
-        self.counters.malformed += 1;
+        match self.peers.get(&id) {
+            Some(peer) if peer.stage == Stage::Ready => self.counters.malformed += 1,
+            _ => self.counters.strangers += 1,
+        }
         self.lose(id, out);
     }
 
@@ -119,7 +128,7 @@ impl<T: Transport> Server<T> {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let proved = self.key.is_fastpath_proof(&peer.nonce, &nonce, &hello.proof);
         if !proved || hello.nonce != nonce || hello.protocol_version < u16::from(VERSION) {
-            return self.lose(id, out);
+            return self.misplaced(id, out);
         }
         self.counters.handshakes += 1;
         peer.stage = Stage::Ready;
