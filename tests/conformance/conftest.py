@@ -20,12 +20,12 @@ TIGHT: dict[str, Any] = {
     "json_depth_max": 8,
     "handshake_timeout": "1s",
     "head_timeout": "1s",
-    "body_timeout": "3s",
+    "body_timeout": "2s",
     "body_bytes_per_s_min": 1000,
     "body_grace": "1s",
     "idle_timeout": "1s",
     "write_timeout": "1s",
-    "request_timeout": "3s",
+    "request_timeout": "2s",
     "drain_timeout": "1s",
     "requests_per_connection_max": 20,
     "requests_running_max": 6,
@@ -35,7 +35,7 @@ TIGHT: dict[str, Any] = {
     "h2_resets_max": 10,
     "h2_errors_max": 6,
     "h2_continuations_max": 3,
-    "h2_control_frames_max": 64,
+    "h2_control_frames_max": 200,
     "h2_small_data_max": 32,
 }
 """Every limit that a listener has; a test compares the names with the model's."""
