@@ -8,12 +8,14 @@ import secrets
 import sys
 from pathlib import Path
 
-from certs import authority
+from certs import authority, tokens
 from certs.authority import Pair
 from certs.profiles import PROFILES
 
 DEFAULT_DIR = Path(__file__).parent / "dev"
 WORKER_KEY_BYTES = 32
+TENANTS = (("client", "gamma"),)
+"""Client certificates that deploy/config/dev.yaml knows."""
 
 
 def make(directory: Path, extra: tuple[tuple[str, str], ...] = ()) -> list[str]:
@@ -51,6 +53,20 @@ def keep_or_make_worker_key(path: Path) -> list[str]:
         return []
     write_secret(path, secrets.token_bytes(WORKER_KEY_BYTES))
     return [path.name]
+
+
+def keep_or_make_token_key(directory: Path) -> list[str]:
+    """jwt.key, which signs development tokens, and its public half in jwks.json."""
+    try:
+        public = tokens.jwks(tokens.load_key((directory / "jwt.key").read_bytes()))
+        if (directory / "jwks.json").read_bytes() == public:
+            return []
+    except (OSError, ValueError, TypeError):
+        pass  # missing or not ours: made anew below
+    key = tokens.make_key()
+    write_secret(directory / "jwt.key", tokens.key_pem(key))
+    write_secret(directory / "jwks.json", tokens.jwks(key))
+    return ["jwt.key", "jwks.json"]
 
 
 def read_pair(directory: Path, stem: str) -> Pair | None:
@@ -100,7 +116,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; prints what was written."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
-    written = make(options.dir, options.extra)
+    extra = tuple(dict.fromkeys([*TENANTS, *options.extra]))
+    written = make(options.dir, extra) + keep_or_make_token_key(options.dir)
     print(f"{options.dir}: " + (", ".join(written) + " written" if written else "all good, nothing to do"))
     return 0
 

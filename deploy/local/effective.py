@@ -80,5 +80,7 @@ def make_absolute(part: Any, folder: Path) -> None:
     for key, value in part.items() if isinstance(part, dict) else ():
         if isinstance(value, str) and str(key).endswith("_file"):
             part[key] = str((folder / value).resolve())
+        if isinstance(value, list) and str(key).endswith("_files"):
+            part[key] = [str((folder / name).resolve()) for name in value]
     for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         make_absolute(inner, folder)

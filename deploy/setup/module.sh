@@ -13,7 +13,8 @@ found=$(cargo --version | cut -d' ' -f2)
 [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" = "$wanted" ] ||
   die "cargo is $found; Rust $wanted or newer is needed" "$RUST_FIX"
 
-# What the module is made from. Make-like: newer than the stamp means build.
+# What the module is made from. Make-like: newer than the stamp means build. (-quit: a find that is cut off by grep would
+# count as a failure under pipefail, and many changes as none.)
 stale() {
   [ -e "$STAMPS/module" ] && "$VENV/bin/python" -c 'import dpu_fastpath' 2>/dev/null || return 0
   find "$ROOT/fastpath" "$ROOT/dpu_proto" -name target -prune -o -newer "$STAMPS/module" -type f \

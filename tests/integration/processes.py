@@ -183,12 +183,9 @@ class Stack:
 def write_config(path: Path, port: int, worker_ports: list[int], certs: Path) -> None:
     """deploy/config/dev.yaml with these ports and keys: the file that people use is the file that is tested."""
     yaml = YAML()
-    desired = yaml.load((ROOT / "deploy/config/dev.yaml").read_text())
+    desired = yaml.load((ROOT / "deploy/config/dev.yaml").read_text().replace("../../certs/dev/", f"{certs}/"))
     listener = desired["listeners"][0]
     listener["address"] = f"127.0.0.1:{port}"
-    listener["certificates"][0]["certificate_file"] = str(certs / "server.pem")
-    listener["certificates"][0]["private_key_file"] = str(certs / "server.key")
-    desired["worker_key_file"] = str(certs / "worker.key")
     for worker, worker_port in zip(desired["workers"], worker_ports, strict=True):
         worker["address"] = f"127.0.0.1:{worker_port}"
     with path.open("w") as file:

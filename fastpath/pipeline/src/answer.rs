@@ -80,8 +80,12 @@ pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<RateView>) 
         extra.retry_after_ms(ms);
     }
     if info.status == 401 {
-        // RFC 9110, 15.5.2: a 401 says how to authenticate.
-        extra.push("www-authenticate", "Bearer");
+        // RFC 9110, 15.5.2: a 401 says how to authenticate; RFC 6750, 3: and what was wrong, if anything was given.
+        let challenge = match refusal.reason {
+            Reason::AuthMissing => "Bearer".to_owned(),
+            _ => format!("Bearer error=\"invalid_token\", error_description=\"{}\"", info.message),
+        };
+        extra.push("www-authenticate", &challenge);
     }
     let status = if info.status == 0 { 500 } else { info.status };
     Answer { status, body, extra }

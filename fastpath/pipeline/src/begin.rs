@@ -1,6 +1,7 @@
 //! The first half of a request: policy over its head and whole body, and the way to a worker.
 
 use crate::answer::{extra_fields, refusal_answer, Answer, Answered, Ending};
+use crate::caller::Caller;
 use crate::clock;
 use crate::core::Core;
 use crate::exchange::{Exchange, Open};
@@ -42,14 +43,21 @@ pub struct Admitted {
 ///
 /// # Errors
 /// The answer that says no, to be written in place of reading the body.
-pub fn admit(core: &Rc<Core>, record: &mut Record, head: &RequestHead) -> Result<Admitted, Refusal> {
+pub fn admit(
+    core: &Rc<Core>,
+    record: &mut Record,
+    head: &RequestHead,
+    caller: &Caller,
+) -> Result<Admitted, Refusal> {
     record.join(head.traceparent.as_deref());
     let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
     record.epoch = plan.epoch;
     if *core.draining.borrow() {
         return Err(Reason::Draining.into());
     }
-    let tenant = plan.policy.authenticate(head.authorization.as_deref())?;
+    caller.check_host(&head.host)?;
+    let (authorization, now_s) = (head.authorization.as_deref(), record.started_unix_ms / 1000);
+    let tenant = caller.tenant(&plan, authorization, now_s, &mut core.tokens.borrow_mut())?;
     record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
     Ok(Admitted { plan, tenant })
 }

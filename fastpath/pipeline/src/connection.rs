@@ -1,5 +1,6 @@
 //! A connection from accept to close: handshake within its time, then HTTP/1 or HTTP/2.
 
+use crate::caller::Caller;
 use crate::core::Core;
 use crate::programmed::Listener;
 use crate::{h1, h2};
@@ -64,17 +65,19 @@ async fn serve(core: Rc<Core>, tcp: TcpStream, listener: Arc<Listener>, _open: C
         return;
     }
     let limit = listener.limits.handshake_timeout;
-    let io = match timeout(limit, handshake(&listener.tls, tcp)).await {
+    let io = match timeout(limit, handshake(&listener.tls.config, tcp)).await {
         Ok(Ok(io)) => io,
         Ok(Err(error)) => return core.refuse_connection(dpu_tls::classify_io(&error)),
         Err(_) => return core.refuse_connection(Reason::TlsHandshakeTimeout),
     };
-    let is_h2 = dpu_tls::peer_identity(io.get_ref().1).alpn == dpu_tls::Alpn::H2;
-    core.counters.lock().handshakes[usize::from(is_h2)] += 1;
+    let peer = dpu_tls::peer_identity(io.get_ref().1, listener.tls.trust.id());
+    core.counters.lock().handshakes.take(&peer);
+    let is_h2 = peer.alpn == dpu_tls::Alpn::H2;
+    let caller = Caller::new(&listener, peer);
     if is_h2 {
-        h2::serve(&core, io, &listener).await;
+        h2::serve(&core, io, &listener, caller).await;
     } else {
-        h1::serve(&core, io, &listener).await;
+        h1::serve(&core, io, &listener, caller).await;
     }
 }
 

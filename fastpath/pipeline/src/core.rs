@@ -7,7 +7,7 @@ use crate::limit_hits::Quiet;
 use crate::programmed::{Outstanding, Programmed};
 use crate::record::Record;
 use crate::slot::{Slot, Told};
-use dpu_policy::Permit;
+use dpu_policy::{Permit, TokenCache};
 use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use dpu_ucx::{Client, Event, UcxTransport};
 use std::cell::{Cell, RefCell};
@@ -40,6 +40,8 @@ pub struct Core {
     pub peers: RefCell<Vec<Peer>>,
     slots: RefCell<OwnKeyMap<RequestId, Open>>,
     abandoned: RefCell<OwnKeyMap<RequestId, Abandoned>>,
+    /// JWTs that this core has verified.
+    pub tokens: RefCell<TokenCache>,
     journal: Journal,
     lines: RefCell<Vec<u8>>,
     random: RefCell<RandomPool>,
@@ -96,6 +98,7 @@ impl Core {
             draining,
             counters,
             peers: RefCell::default(),
+            tokens: RefCell::default(),
             slots: RefCell::default(),
             abandoned: RefCell::default(),
             journal,

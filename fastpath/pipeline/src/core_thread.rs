@@ -194,6 +194,7 @@ async fn publish(core: Rc<Core>, published: Arc<Mutex<Vec<WorkerState>>>) {
         if let Some(client) = core.client.borrow().as_ref() {
             core.counters.lock().frames.clone_from(client.counters());
         }
+        core.counters.lock().tokens = core.tokens.borrow().counts();
         *published.lock().unwrap_or_else(PoisonError::into_inner) = states;
     }
 }

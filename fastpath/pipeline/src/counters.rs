@@ -1,8 +1,10 @@
 //! What one core has counted. The core locks its own counters once a request; whoever looks locks them all.
 
+use crate::handshakes::Handshakes;
 use crate::histogram::{Histogram, DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS};
 use crate::limit_hits::Quiet;
 use crate::record::{Outcome, Record};
+use dpu_policy::TokenCounts;
 use dpu_types::{Endpoint, MonoNs, Reason};
 use dpu_ucx::SessionCounters;
 use std::collections::BTreeMap;
@@ -88,8 +90,10 @@ pub struct CoreCounters {
     pub connections: u64,
     /// Connections that never came to a request, by reason.
     pub connection_refusals: BTreeMap<Reason, u64>,
-    /// Handshakes done, by protocol: h1, h2.
-    pub handshakes: [u64; 2],
+    /// Handshakes done.
+    pub handshakes: Handshakes,
+    /// Verified JWTs; copied from the cache of this core.
+    pub tokens: TokenCounts,
     /// Heads that were not accepted, by reason: no request began.
     pub head_refusals: BTreeMap<Reason, u64>,
     /// Limits that were hit without a refusal.
@@ -148,9 +152,10 @@ impl CoreCounters {
         for (mine, theirs) in self.capped.iter_mut().zip(core.capped) {
             *mine += theirs;
         }
-        for (mine, theirs) in self.handshakes.iter_mut().zip(core.handshakes) {
-            *mine += theirs;
-        }
+        self.handshakes.add(&core.handshakes);
+        self.tokens.hits += core.tokens.hits;
+        self.tokens.misses += core.tokens.misses;
+        self.tokens.evicted += core.tokens.evicted;
         add_all(&mut self.connection_refusals, &core.connection_refusals);
         add_all(&mut self.head_refusals, &core.head_refusals);
         add_all(&mut self.quiet_limits, &core.quiet_limits);

@@ -162,6 +162,18 @@ impl FastPath {
         listeners.map(|l| (l.name.to_string(), open(l))).collect()
     }
 
+    /// The listeners' certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<(String, dpu_tls::CertificateInfo)> {
+        let programmed = lock(&self.programmed).clone();
+        let listeners = programmed.iter().flat_map(|plan| plan.listeners.iter());
+        let each = |l: &Arc<crate::programmed::Listener>| {
+            let name = l.name.to_string();
+            l.tls.certificates.clone().into_iter().map(move |info| (name.clone(), info))
+        };
+        listeners.flat_map(each).collect()
+    }
+
     /// Journal lines that did not reach the disk.
     #[must_use]
     pub fn journal_lines_lost(&self) -> u64 {

@@ -4,6 +4,7 @@ use crate::alarm::Alarm;
 use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
 use crate::body_clock::BodyClock;
+use crate::caller::Caller;
 use crate::connection::{Io, LINGER_BYTES_MAX};
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
@@ -34,11 +35,12 @@ const OUT_BYTES_KEPT: usize = 64 * 1024;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends. Every way out has been counted where there was something to count.
-pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener) {
+pub async fn serve(core: &Rc<Core>, io: Io, listener: &Listener, caller: Caller) {
     let mut connection = Connection {
         core: Rc::clone(core),
         io,
         limits: &listener.limits,
+        caller,
         input: BytesMut::new(),
         out: Vec::with_capacity(1024),
         parser: HeadParser::new(),
@@ -56,6 +58,7 @@ struct Connection<'l> {
     core: Rc<Core>,
     io: Io,
     limits: &'l Limits,
+    caller: Caller,
     input: BytesMut,
     out: Vec<u8>,
     parser: HeadParser,
@@ -130,7 +133,7 @@ impl Connection<'_> {
                 return self.answer_begun(begun, framing).await;
             }
         };
-        let read = match admit(&self.core, &mut record, request) {
+        let read = match admit(&self.core, &mut record, request, &self.caller) {
             Ok(admitted) => self.body(&head).await.map(|body| (admitted, body)),
             Err(refusal) => Err(refusal),
         };

@@ -99,7 +99,7 @@ async fn read_on(
         Ok(request) => request,
         Err(refusal) => return refuse(core, record, &refusal, None).allowing(head.allow),
     };
-    let admitted = match admit(core, &mut record, &request) {
+    let admitted = match admit(core, &mut record, &request, shared.caller()) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(core, record, &refusal, None),
     };

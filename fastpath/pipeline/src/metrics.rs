@@ -139,12 +139,33 @@ fn connections(counters: &CoreCounters, fast_path: &FastPath) -> Vec<Family> {
         Family {
             name: "dpu_tls_handshakes",
             kind: "counter",
-            help: "TLS handshakes done, by protocol.",
-            labels: &["protocol"],
-            samples: ["h1", "h2"]
+            help: "TLS handshakes done; those that failed are connection refusals.",
+            labels: &["protocol", "version", "resumed", "client_certificate"],
+            samples: counters.handshakes.series().map(|(l, n)| value(l, n as f64)).collect(),
+        },
+        Family {
+            name: "dpu_token_cache",
+            kind: "counter",
+            help: "JWTs: found verified (hit), signature checked (miss), forgotten to make room (evicted).",
+            labels: &["event"],
+            samples: [
+                ("hit", counters.tokens.hits),
+                ("miss", counters.tokens.misses),
+                ("evicted", counters.tokens.evicted),
+            ]
+            .iter()
+            .map(|(event, count)| value([event], *count as f64))
+            .collect(),
+        },
+        Family {
+            name: "dpu_tls_certificate_expiry_timestamp_seconds",
+            kind: "gauge",
+            help: "When a listener's certificate ends, in seconds since 1970.",
+            labels: &["listener", "name", "key"],
+            samples: fast_path
+                .certificates()
                 .iter()
-                .zip(counters.handshakes)
-                .map(|(p, n)| value([p], n as f64))
+                .map(|(l, c)| value([l, &*c.name, c.key_kind], c.not_after_s as f64))
                 .collect(),
         },
     ]

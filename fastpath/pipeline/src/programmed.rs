@@ -1,14 +1,14 @@
 //! A plan made ready: policy compiled, certificates loaded, addresses parsed. Built whole or not at all.
 
 use crate::slot::WAITING_BYTES_MAX;
+use crate::{clock, files};
 use dpu_http::{FrameLimits, HeadLimits};
 use dpu_policy::{JsonLimits, LimitState, Policy};
-use dpu_tls::{CertificateInput, Tickets};
+use dpu_tls::ListenerTls;
 use dpu_types::gen::worker_frame::STREAM_CREDIT_BYTES;
 use dpu_types::plan::{self, Plan, Problem};
 use prost::Message;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +44,8 @@ pub struct Listener {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Certificates by SNI.
-    pub tls: Arc<rustls::ServerConfig>,
-    /// Keys of the session tickets; they outlive the plan, or each reload would cost full handshakes.
-    tickets: Tickets,
+    /// Certificates by SNI, client CAs, and the keys of tickets, which outlive the plan where the CAs do.
+    pub tls: ListenerTls,
     /// Every limit.
     pub limits: Limits,
     /// Connections open now on all cores; outlives the plan.
@@ -142,7 +140,7 @@ impl Programmed {
         let plan = Plan::decode(bytes).map_err(|error| {
             vec![problem("plan", &error.to_string(), "agent and fast path must be of one version")]
         })?;
-        let policy = Policy::build(&plan, limits)?;
+        let policy = Policy::build_with(&plan, limits, &files::jwks(&plan)?)?;
         let mut problems = Vec::new();
         let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
         let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, previous));
@@ -191,31 +189,14 @@ fn collect<P, T>(
 
 fn listener(entry: &plan::Listener, previous: Option<&Programmed>) -> Result<Arc<Listener>, Problem> {
     let address = address(&entry.address)?;
-    let inputs: Vec<_> = entry.certificates.iter().enumerate().map(certificate).collect::<Result<_, _>>()?;
     let limits =
         entry.limits.as_ref().ok_or_else(|| problem("limits", "there are none", "send every limit"))?;
     let before = previous.and_then(|p| p.listeners.iter().find(|l| l.address == address));
-    let as_problem = |p: dpu_tls::TlsProblem| problem(&p.entry, &p.what, &p.fix);
-    let tickets = before.map_or_else(Tickets::new, |l| Ok(l.tickets.clone())).map_err(as_problem)?;
-    let tls = dpu_tls::server_config_with(&inputs, &tickets).map_err(as_problem)?;
+    let tls = ListenerTls::build(&files::tls(entry)?, before.map(|l| &l.tls), clock::unix_ms() / 1000)
+        .map_err(|p| problem(&p.entry, &p.what, &p.fix))?;
     let open = before.map_or_else(Arc::default, |l| Arc::clone(&l.open));
     let name = Arc::from(entry.name.as_str());
-    Ok(Arc::new(Listener { name, address, tls, tickets, limits: convert(limits)?, open }))
-}
-
-fn certificate((index, entry): (usize, &plan::Certificate)) -> Result<CertificateInput, Problem> {
-    let at = |field: &str| format!("certificates[{index}].{field}");
-    let read = |path: &str, field: &str| {
-        std::fs::read(Path::new(path)).map_err(|error| {
-            let fix = "name a file that the fast path may read; for development: make certs";
-            problem(&at(field), &format!("{path}: {error}"), fix)
-        })
-    };
-    Ok(CertificateInput {
-        server_names: entry.server_names.clone(),
-        chain_pem: read(&entry.certificate_file, "certificate_file")?,
-        key_pem: read(&entry.private_key_file, "private_key_file")?,
-    })
+    Ok(Arc::new(Listener { name, address, tls, limits: convert(limits)?, open }))
 }
 
 fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
@@ -338,6 +319,6 @@ fn changed_key(before: &Programmed, key: &[u8]) -> Option<Problem> {
     })
 }
 
-fn problem(entry: &str, what: &str, fix: &str) -> Problem {
+pub(crate) fn problem(entry: &str, what: &str, fix: &str) -> Problem {
     Problem { entry: entry.to_owned(), what: what.to_owned(), fix: fix.to_owned() }
 }

@@ -30,7 +30,8 @@ fn main() {
         report("  receipt (SHA-256)", || aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body));
         report("  bucket of all bytes", || bucket_of("alpha", body));
     }
-    report("authenticate", || policy.authenticate(Some(b"Bearer sk-dev-alpha")));
+    let mut tokens = dpu_policy::TokenCache::default();
+    report("authenticate", || policy.authenticate(Some(b"Bearer sk-dev-alpha"), 0, &mut tokens));
 }
 
 /// Median and least over short repeats: other work on the machine must not decide.
@@ -56,7 +57,11 @@ fn decide(policy: &Policy, body: &[u8], conversation: Option<&[u8]>) -> bool {
         arm_override: None,
         traceparent: None,
     };
-    let Ok(tenant) = policy.authenticate(Some(b"Bearer sk-dev-alpha")) else { return false };
+    let Ok(tenant) =
+        policy.authenticate(Some(b"Bearer sk-dev-alpha"), 0, &mut dpu_policy::TokenCache::default())
+    else {
+        return false;
+    };
     let decision = policy.decide(tenant, &head, black_box(body), LIMITS, MonoNs(1));
     assert!(decision.is_ok(), "{decision:?}");
     black_box(decision).is_ok()

@@ -14,7 +14,7 @@ mod policy;
 pub mod rules;
 mod steer;
 
-pub use auth::TenantIndex;
+pub use auth::{KeyFiles, TenantIndex, TokenCache, TokenCounts, FILE_BYTES_MAX as KEY_FILE_BYTES_MAX};
 pub use check::{ALIASES_MAX, MODELS_MAX, TENANTS_MAX, WORKERS_MAX};
 pub use decision::{Decision, Edit, Refused};
 pub use json::JsonLimits;

@@ -1,6 +1,6 @@
 //! One plan made quick to ask, and the order in which a request is judged.
 
-use crate::auth::{sha256, Keys};
+use crate::auth::{sha256, Credentials, KeyFiles, TokenCache};
 use crate::decision::{Decision, Refused};
 use crate::json::{canonical, JsonLimits, Tree};
 use crate::limits::{Gcra, LimitState, Permit, RateView, Usage};
@@ -8,7 +8,7 @@ use crate::rules::{self, Normalised};
 use crate::steer::{self, Arm, Model};
 use crate::{check, TenantIndex};
 use bytes::Bytes;
-use dpu_types::{plan, MonoNs, Reason, Refusal, RequestHead};
+use dpu_types::{plan, ClientCertificate, MonoNs, Reason, Refusal, RequestHead};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const CONCURRENCY_RETRY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub struct Policy {
     epoch: u64,
-    keys: Keys,
+    credentials: Credentials,
     tenants: Vec<Tenant>,
     /// Answers for an index of another policy: may use nothing.
     nobody: Tenant,
@@ -55,24 +55,29 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with the plan; nothing was changed then.
     pub fn build(plan: &plan::Plan, limits: &LimitState) -> Result<Self, Vec<plan::Problem>> {
+        Self::build_with(plan, limits, &KeyFiles::new())
+    }
+
+    /// The same for a plan that names JWKS files: `files` is what they hold.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the plan or the files; nothing was changed then.
+    pub fn build_with(
+        plan: &plan::Plan,
+        limits: &LimitState,
+        files: &KeyFiles,
+    ) -> Result<Self, Vec<plan::Problem>> {
         let problems = check::problems(plan);
         if !problems.is_empty() {
             return Err(problems);
         }
+        let credentials = Credentials::build(plan, files)?;
         let models: Vec<Model> = plan.models.iter().map(|model| build_model(model, &plan.workers)).collect();
         let names = build_names(plan);
         let tenants = build_tenants(plan, limits, &names);
-        let mut keys = Keys::default();
-        for (i, tenant) in plan.tenants.iter().enumerate() {
-            for digest in tenant.key_sha256.iter().filter_map(|key| <[u8; 32]>::try_from(key.as_slice()).ok())
-            {
-                // Checked: no digest is there twice.
-                keys.insert(digest, TenantIndex(i));
-            }
-        }
         let conversation_id_bytes_max = steer::steering_of(plan).conversation_id_bytes_max as usize;
         let epoch = plan.epoch;
-        Ok(Self { epoch, keys, tenants, nobody: nobody(), models, conversation_id_bytes_max, names })
+        Ok(Self { epoch, credentials, tenants, nobody: nobody(), models, conversation_id_bytes_max, names })
     }
 
     /// The plan's epoch.
@@ -81,12 +86,32 @@ impl Policy {
         self.epoch
     }
 
-    /// Whose API key the value of `authorization` carries ("Bearer KEY").
+    /// Whose API key or token the value of `authorization` carries ("Bearer KEY").
     ///
     /// # Errors
-    /// `auth_missing` or `auth_invalid`.
-    pub fn authenticate(&self, authorization: Option<&[u8]>) -> Result<TenantIndex, Refusal> {
-        self.keys.authenticate(authorization)
+    /// `auth_missing`, `auth_invalid`, or `auth_token_*`.
+    pub fn authenticate(
+        &self,
+        authorization: Option<&[u8]>,
+        now_unix_s: u64,
+        tokens: &mut TokenCache,
+    ) -> Result<TenantIndex, Refusal> {
+        self.credentials.authenticate(authorization, now_unix_s, tokens)
+    }
+
+    /// Whose client certificate it is, for requests without `authorization`. Worth remembering per connection, as
+    /// long as [`Self::credentials_id`] is the same.
+    ///
+    /// # Errors
+    /// `auth_invalid`.
+    pub fn tenant_of_certificate(&self, certificate: &ClientCertificate) -> Result<TenantIndex, Refusal> {
+        self.credentials.of_certificate(certificate)
+    }
+
+    /// Differs between any two policies of this process.
+    #[must_use]
+    pub const fn credentials_id(&self) -> u64 {
+        self.credentials.id()
     }
 
     /// The tenant's name, for records and metrics.

@@ -18,7 +18,7 @@ fn main() {
     for (kind, algorithm) in
         [("ECDSA P-256", &rcgen::PKCS_ECDSA_P256_SHA256), ("RSA-2048", &rcgen::PKCS_RSA_SHA256)]
     {
-        let config = dpu_tls::server_config(&[ca.issue_with(&["a.test"], algorithm)]);
+        let config = common::server_config(&[ca.issue_with(&["a.test"], algorithm)]);
         let Ok(config) = config else { return };
         for tickets in 0..=2 {
             let mut config = (*config).clone();

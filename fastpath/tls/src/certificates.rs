@@ -1,12 +1,13 @@
 //! PEM to checked certificates: whole, with the right key, and valid for the names that they are listed for.
 
-use crate::config::{CertificateInput, TlsProblem};
+use crate::config::{CertificateInfo, CertificateInput, TlsProblem};
+use crate::der;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls::{Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys, SignatureAlgorithm};
 use std::sync::Arc;
 
 /// Certificates of one chain; more is a file that was concatenated by mistake.
@@ -17,9 +18,27 @@ pub(crate) struct Loaded {
     pub index: usize,
     pub names: Vec<String>,
     pub key: Arc<CertifiedKey>,
+    not_after_s: u64,
 }
 
-pub(crate) fn load(certs: &[CertificateInput], provider: &CryptoProvider) -> Result<Vec<Loaded>, TlsProblem> {
+impl Loaded {
+    pub(crate) fn info(&self) -> CertificateInfo {
+        let key_kind = match self.key.key.algorithm() {
+            SignatureAlgorithm::RSA => "rsa",
+            SignatureAlgorithm::ED25519 => "ed25519",
+            _ => "ecdsa",
+        };
+        let name = self.names.first().cloned().unwrap_or_default();
+        CertificateInfo { name, key_kind, not_after_s: self.not_after_s }
+    }
+}
+
+/// `now_s` is seconds since 1970.
+pub(crate) fn load(
+    certs: &[CertificateInput],
+    provider: &CryptoProvider,
+    now_s: u64,
+) -> Result<Vec<Loaded>, TlsProblem> {
     if certs.is_empty() {
         return Err(TlsProblem {
             entry: "certificates".into(),
@@ -27,16 +46,48 @@ pub(crate) fn load(certs: &[CertificateInput], provider: &CryptoProvider) -> Res
             fix: "list at least one certificate with its private key".into(),
         });
     }
-    certs.iter().enumerate().map(|(index, input)| load_one(index, input, provider)).collect()
+    certs.iter().enumerate().map(|(index, input)| load_one(index, input, provider, now_s)).collect()
 }
 
-fn load_one(index: usize, input: &CertificateInput, provider: &CryptoProvider) -> Result<Loaded, TlsProblem> {
+fn load_one(
+    index: usize,
+    input: &CertificateInput,
+    provider: &CryptoProvider,
+    now_s: u64,
+) -> Result<Loaded, TlsProblem> {
     let chain = chain(index, &input.chain_pem)?;
     let key = private_key(index, &input.key_pem, provider)?;
     let key = CertifiedKey::new(chain, key);
     check_key(index, &key)?;
     let names = check_names(index, &input.server_names, &key)?;
-    Ok(Loaded { index, names, key: Arc::new(key) })
+    let not_after_s = check_validity(index, &key, now_s)?;
+    Ok(Loaded { index, names, key: Arc::new(key), not_after_s })
+}
+
+/// Refused, not warned of: no client would take it, and before the plan goes live somebody is there to mend it.
+fn check_validity(index: usize, key: &CertifiedKey, now_s: u64) -> Result<u64, TlsProblem> {
+    let bad = |what: String, fix: &str| problem(index, "certificate_file", what, fix);
+    let validity = key.cert.first().and_then(|leaf| der::validity(leaf));
+    let (from, until) =
+        validity.ok_or_else(|| bad("the validity cannot be read".into(), "give another certificate"))?;
+    if until < now_s {
+        let what = format!("the certificate expired {} ago", age(now_s - until));
+        return Err(bad(what, "renew it; for development: make certs"));
+    }
+    if from > now_s {
+        let what = format!("the certificate becomes valid in {}", age(from - now_s));
+        return Err(bad(what, "wait, give one that is valid now, or set this machine's clock"));
+    }
+    Ok(until)
+}
+
+/// In words for people.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..=7199 => format!("{} minutes", seconds / 60),
+        7200..=172_799 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn chain(index: usize, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {

@@ -1,10 +1,11 @@
-//! One listener's `rustls::ServerConfig`: TLS 1.3 only, h2 before http/1.1, stateless tickets, no early data.
+//! One listener's `rustls::ServerConfig`: TLS 1.3 (1.2 by option), h2 before http/1.1, stateless tickets, no early data.
 
-use crate::certificates;
+use crate::certificates::{self, Loaded};
+use crate::clients::{self, ClientTrust, ClientsInput};
 use crate::resolver::BySni;
 use rustls::crypto::{aws_lc_rs, CryptoProvider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
-use rustls::ServerConfig;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// A certificate as the plan's files hold it.
@@ -17,6 +18,27 @@ pub struct CertificateInput {
     pub chain_pem: Vec<u8>,
     /// The leaf's private key: PKCS#8, SEC1 or PKCS#1.
     pub key_pem: Vec<u8>,
+}
+
+/// The oldest version that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// With AEAD suites, ephemeral keys and the extended master secret (RFC 7627) only.
+    Tls12,
+    /// Nothing older.
+    #[default]
+    Tls13,
+}
+
+/// All that a listener's TLS is made from.
+#[derive(Clone, Default)]
+pub struct TlsInput {
+    /// At least one.
+    pub certificates: Vec<CertificateInput>,
+    /// The oldest version.
+    pub min_version: MinVersion,
+    /// Client certificates.
+    pub clients: ClientsInput,
 }
 
 /// Why a listener's certificates cannot be used. The operator's fault; nothing has changed.
@@ -47,65 +69,98 @@ pub const BUFFERED_BYTES_MAX: usize = 64 * 1024;
 /// (`examples/handshake_cost.rs`), whether it is used or not.
 const TICKETS_SENT: usize = 1;
 
-/// The keys that session tickets are sealed with. Keep one per listener over reloads, or every reload costs the
-/// clients a full handshake; never share one between listeners, since a ticket must not open another one's door.
-#[derive(Clone, Debug)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
+/// The keys that session tickets are sealed with: random, rotating by themselves every 6 hours; a ticket lives for
+/// 12 at most. One set per listener and client trust: a ticket carries the client's certificate in it, and must not
+/// open a door whose CAs have never seen that.
+type Tickets = Arc<dyn ProducesTickets>;
 
-impl Tickets {
-    /// New random keys; they rotate by themselves every 6 hours, and a ticket lives for 12 at most.
+/// When a certificate ends, for a metric that warns before it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// The first of its names; empty where it has none.
+    pub name: String,
+    /// `ecdsa`, `rsa` or `ed25519`.
+    pub key_kind: &'static str,
+    /// Seconds since 1970.
+    pub not_after_s: u64,
+}
+
+/// One listener's TLS, ready.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// For new connections.
+    pub config: Arc<ServerConfig>,
+    /// For connections that are there.
+    pub trust: ClientTrust,
+    /// In the plan's order.
+    pub certificates: Vec<CertificateInfo>,
+    tickets: Tickets,
+}
+
+impl ListenerTls {
+    /// Builds it. Tickets of `previous`, the same listener in the plan before, go on being taken where the client CAs
+    /// and the mode are the same; otherwise every client makes a full handshake. `now_unix_s` is what certificates
+    /// are judged by.
     ///
     /// # Errors
-    /// The system has no randomness.
-    pub fn new() -> Result<Self, TlsProblem> {
-        aws_lc_rs::Ticketer::new().map(Self).map_err(|error| TlsProblem {
-            entry: "certificates".into(),
-            what: format!("no ticket keys: {error}"),
-            fix: "the machine has no source of randomness; see its kernel log".into(),
-        })
+    /// The first certificate, key, CA or list that cannot be used.
+    pub fn build(input: &TlsInput, previous: Option<&Self>, now_unix_s: u64) -> Result<Self, TlsProblem> {
+        let provider = Arc::new(provider());
+        let loaded = certificates::load(&input.certificates, &provider, now_unix_s)?;
+        let certificates = loaded.iter().map(Loaded::info).collect();
+        let (trust, verifier) = clients::load(&input.clients, &provider)?;
+        let same = previous.filter(|before| before.trust.id() == trust.id());
+        let tickets = same.map_or_else(new_tickets, |before| Ok(Arc::clone(&before.tickets)))?;
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&input.min_version.versions())
+            .map_err(|error| TlsProblem {
+                entry: "certificates".into(),
+                what: error.to_string(),
+                fix: "this is a fault of the build: the version is not in it".into(),
+            })?;
+        let resolver = Arc::new(BySni::new(loaded)?);
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+        settle(&mut config, &tickets);
+        Ok(Self { config: Arc::new(config), trust, certificates, tickets })
     }
 }
 
-/// A listener's configuration with ticket keys of its own.
-///
-/// # Errors
-/// The first certificate that cannot be used.
-pub fn server_config(certs: &[CertificateInput]) -> Result<Arc<ServerConfig>, TlsProblem> {
-    server_config_with(certs, &Tickets::new()?)
+impl MinVersion {
+    fn versions(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Tls12 => vec![&rustls::version::TLS13, &rustls::version::TLS12],
+            Self::Tls13 => vec![&rustls::version::TLS13],
+        }
+    }
 }
 
-/// A listener's configuration that keeps accepting the tickets of an earlier one.
-///
-/// # Errors
-/// The first certificate that cannot be used.
-pub fn server_config_with(
-    certs: &[CertificateInput],
-    tickets: &Tickets,
-) -> Result<Arc<ServerConfig>, TlsProblem> {
-    let provider = Arc::new(provider());
-    let resolver = BySni::new(certificates::load(certs, &provider)?)?;
-    let builder = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|error| TlsProblem {
-            entry: "certificates".into(),
-            what: error.to_string(),
-            fix: "this is a fault of the build: TLS 1.3 is not in it".into(),
-        })?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+/// What every listener has in common.
+fn settle(config: &mut ServerConfig, tickets: &Tickets) {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // The server's order: AES-128-GCM costs both sides least on every core with AES instructions.
     config.ignore_client_order = true;
+    // Stateless: a client cannot make us remember anything.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = tickets.0.clone();
+    config.ticketer = Arc::clone(tickets);
     config.send_tls13_tickets = TICKETS_SENT;
+    // Early data can be replayed, and a chat that is paid for twice is no saving.
     config.max_early_data_size = 0;
+    // Without it a TLS 1.2 session could be spliced onto another one's client certificate (RFC 7627, 1).
+    config.require_ems = true;
     config.cert_compressors.clear();
     config.cert_decompressors.clear();
-    Ok(Arc::new(config))
 }
 
-/// aws-lc-rs with TLS 1.3 suites only. Suites and groups stand in the order in which the server takes them: the
-/// cheapest first; the post-quantum hybrid serves clients that insist on it by offering nothing else.
+fn new_tickets() -> Result<Tickets, TlsProblem> {
+    aws_lc_rs::Ticketer::new().map_err(|error| TlsProblem {
+        entry: "certificates".into(),
+        what: format!("no ticket keys: {error}"),
+        fix: "the machine has no source of randomness; see its kernel log".into(),
+    })
+}
+
+/// aws-lc-rs with AEAD suites and ephemeral keys only. Suites and groups stand in the order in which the server takes
+/// them: the cheapest first; the post-quantum hybrid serves clients that insist on it by offering nothing else.
 fn provider() -> CryptoProvider {
     use aws_lc_rs::cipher_suite as suite;
     use aws_lc_rs::kx_group as group;
@@ -114,6 +169,12 @@ fn provider() -> CryptoProvider {
             suite::TLS13_AES_128_GCM_SHA256,
             suite::TLS13_AES_256_GCM_SHA384,
             suite::TLS13_CHACHA20_POLY1305_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
         ],
         kx_groups: vec![group::X25519, group::SECP256R1, group::SECP384R1, group::X25519MLKEM768],
         ..aws_lc_rs::default_provider()

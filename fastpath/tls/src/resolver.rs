@@ -23,14 +23,25 @@ impl BySni {
     /// # Errors
     /// Two certificates with the same kind of key claim one name.
     pub(crate) fn new(certificates: Vec<Loaded>) -> Result<Self, TlsProblem> {
-        let nameless = certificates.first().map(|first| vec![first.key.clone()]).unwrap_or_default();
-        let mut this = Self { exact: HashMap::new(), wildcard: HashMap::new(), nameless };
-        for certificate in certificates {
+        let mut this = Self { exact: HashMap::new(), wildcard: HashMap::new(), nameless: Vec::new() };
+        for certificate in &certificates {
             for name in &certificate.names {
-                this.add(&certificate, name)?;
+                this.add(certificate, name)?;
             }
         }
+        // The first one, with those of other kinds of key that stand beside it for its first name.
+        if let Some(first) = certificates.first() {
+            let named = first.names.first().and_then(|name| this.of_entry(name).cloned());
+            this.nameless = named.unwrap_or_else(|| vec![first.key.clone()]);
+        }
         Ok(this)
+    }
+
+    fn of_entry(&self, name: &str) -> Option<&Choice> {
+        match name.strip_prefix("*.") {
+            Some(zone) => self.wildcard.get(zone),
+            None => self.exact.get(name),
+        }
     }
 
     fn add(&mut self, certificate: &Loaded, name: &str) -> Result<(), TlsProblem> {

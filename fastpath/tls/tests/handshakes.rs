@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{handshake, Ca, Failed, Pair};
-use dpu_tls::{classify, peer_identity, server_config, server_config_with, Alpn, Tickets};
+use common::{handshake, server_config, Ca, Failed, Pair, NOW_S};
+use dpu_tls::{classify, Alpn, ListenerTls, MinVersion, PeerIdentity, TlsInput};
 use dpu_types::Reason;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig, SignatureScheme};
 use std::io::{Read, Write};
@@ -18,6 +18,10 @@ fn shown(pair: &Pair) -> Vec<u8> {
 fn leaf(input: &dpu_tls::CertificateInput) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject;
     rustls::pki_types::CertificateDer::from_pem_slice(&input.chain_pem).unwrap().to_vec()
+}
+
+fn peer_identity(server: &rustls::ServerConnection) -> PeerIdentity {
+    dpu_tls::peer_identity(server, &[0; 32])
 }
 
 fn refusal(server: &Arc<ServerConfig>, client: ClientConfig, name: &str) -> rustls::Error {
@@ -59,7 +63,7 @@ fn unknown_names_are_refused() {
     let server = server_config(&[ca.issue(&["a.test", "*.zone.test"])]).unwrap();
     for name in ["b.test", "test", "zone.test", "a.b.zone.test", "aa.test"] {
         let error = refusal(&server, ca.modern(&[]), name);
-        assert_eq!(classify(&error), Reason::TlsHandshakeFailed, "{name}");
+        assert_eq!(classify(&error), Reason::TlsNoCertificate, "{name}");
     }
 }
 
@@ -85,7 +89,49 @@ fn tls_12_is_refused() {
     let server = server_config(&[ca.issue(&["a.test"])]).unwrap();
     let error = refusal(&server, ca.client(&[&rustls::version::TLS12], &[]), "a.test");
     assert!(matches!(error, rustls::Error::PeerIncompatible(_)), "{error}");
-    assert_eq!(classify(&error), Reason::TlsHandshakeFailed);
+    assert_eq!(classify(&error), Reason::TlsVersion);
+}
+
+/// A listener that speaks TLS 1.2 too.
+fn old_server(certs: &[dpu_tls::CertificateInput]) -> Arc<ServerConfig> {
+    let input =
+        TlsInput { certificates: certs.to_vec(), min_version: MinVersion::Tls12, ..TlsInput::default() };
+    ListenerTls::build(&input, None, NOW_S).unwrap().config
+}
+
+#[test]
+fn tls_12_by_option_has_aead_and_ephemeral_keys_only() {
+    let ca = Ca::new();
+    let certs = [ca.issue(&["a.test"]), ca.issue_with(&["a.test"], &rcgen::PKCS_RSA_SHA256)];
+    let server = old_server(&certs);
+    let offered = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
+    let old = offered.iter().filter(|suite| suite.tls13().is_none());
+    for suite in old {
+        let pair = handshake(&server, &Arc::new(ca.only(*suite)), "a.test").unwrap();
+        let identity = peer_identity(&pair.server);
+        assert!(identity.is_tls12 && !identity.resumed);
+        assert_eq!(pair.server.negotiated_cipher_suite().unwrap().suite(), suite.suite());
+    }
+    let modern = handshake(&server, &Arc::new(ca.modern(&[])), "a.test").unwrap();
+    assert!(!peer_identity(&modern.server).is_tls12, "1.3 where both can");
+}
+
+#[test]
+fn a_tls_12_client_resumes_by_its_ticket() {
+    let ca = Ca::new();
+    let server = old_server(&[ca.issue(&["a.test"])]);
+    let client = Arc::new(ca.client(&[&rustls::version::TLS12], &[b"h2"]));
+    assert_eq!(second_kind(&server, &server, &client), HandshakeKind::Resumed);
+}
+
+#[test]
+fn a_client_without_a_name_gets_the_first_certificate_in_its_kind_of_key() {
+    let ca = Ca::new();
+    let names = &["first.test", "127.0.0.1"];
+    let certs = [ca.issue(names), ca.issue(&["b.test"]), ca.issue_with(names, &rcgen::PKCS_RSA_SHA256)];
+    let server = server_config(&certs).unwrap();
+    let pair = handshake(&server, &Arc::new(rsa_only(&ca)), "127.0.0.1").unwrap();
+    assert_eq!(shown(&pair), leaf(&certs[2]));
 }
 
 #[test]
@@ -182,12 +228,13 @@ fn a_client_resumes_and_goes_on_resuming() {
 }
 
 #[test]
-fn a_reload_with_the_same_ticket_keys_keeps_sessions() {
+fn a_reload_keeps_sessions() {
     let ca = Ca::new();
-    let (certs, tickets) = ([ca.issue(&["a.test"])], Tickets::new().unwrap());
-    let before = server_config_with(&certs, &tickets).unwrap();
-    let after = server_config_with(&certs, &tickets).unwrap();
-    assert_eq!(second_kind(&before, &after, &Arc::new(ca.modern(&[]))), HandshakeKind::Resumed);
+    let input = TlsInput { certificates: vec![ca.issue(&["a.test"])], ..TlsInput::default() };
+    let before = ListenerTls::build(&input, None, NOW_S).unwrap();
+    let after = ListenerTls::build(&input, Some(&before), NOW_S).unwrap();
+    let kind = second_kind(&before.config, &after.config, &Arc::new(ca.modern(&[])));
+    assert_eq!(kind, HandshakeKind::Resumed);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::Ca;
-use dpu_tls::{classify_io, server_config, CertificateInput, TlsProblem};
+use common::{server_config, Ca};
+use dpu_tls::{classify_io, CertificateInput, ListenerTls, TlsInput, TlsProblem};
 use dpu_types::Reason;
 use std::io::{Error, ErrorKind};
 
@@ -93,6 +93,18 @@ fn a_name_claimed_twice() {
     let ca = Ca::new();
     let problem = problem(&[ca.issue(&["a.test"]), ca.issue(&["A.test"])]);
     assert_eq!(problem.entry, "certificates[1].server_names");
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_now() {
+    let ca = Ca::new();
+    let input = TlsInput { certificates: vec![ca.issue(&["a.test"])], ..TlsInput::default() };
+    // rcgen's certificates live from 1975 to 4096.
+    for (now_s, what) in [(100_000_000, "becomes valid in"), (70_000_000_000, "the certificate expired")] {
+        let problem = ListenerTls::build(&input, None, now_s).unwrap_err();
+        assert_eq!(problem.entry, "certificates[0].certificate_file");
+        assert!(problem.what.contains(what), "{problem}");
+    }
 }
 
 #[test]

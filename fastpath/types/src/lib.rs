@@ -4,6 +4,7 @@
 
 pub mod dispatch;
 pub mod gen;
+pub mod identity;
 pub mod ids;
 pub mod request;
 pub mod trace;
@@ -17,6 +18,7 @@ pub mod plan {
 
 pub use dispatch::Dispatch;
 pub use gen::reasons::{Fault, Reason, ReasonInfo};
+pub use identity::ClientCertificate;
 pub use ids::{MonoNs, OwnKeyMap, RequestId};
 pub use request::{Endpoint, Refusal, RequestHead};
 pub use trace::Trace;

@@ -2,6 +2,7 @@
 
 use super::guard::{Accepted, Guard, Turn};
 use super::io::{Shared, WatchedIo};
+use crate::caller::Caller;
 use crate::connection::Io;
 use crate::core::Core;
 use crate::limit_hits::Quiet;
@@ -33,9 +34,9 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 pub(super) const SHARERS: usize = 3;
 
 /// Serves a connection until it ends.
-pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>) {
+pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>, caller: Caller) {
     let limits = &listener.limits;
-    let shared = Rc::new(Shared::new(Rc::clone(core), FrameWatch::new(limits.frames)));
+    let shared = Rc::new(Shared::new(Rc::clone(core), caller, FrameWatch::new(limits.frames)));
     let io = WatchedIo::new(io, Rc::clone(&shared));
     let connection = match timeout(limits.head_timeout, builder(limits).handshake::<_, Bytes>(io)).await {
         Ok(Ok(connection)) => connection,

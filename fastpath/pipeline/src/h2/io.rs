@@ -1,5 +1,6 @@
 //! The plaintext side of an HTTP/2 connection with its frames counted as they pass.
 
+use crate::caller::Caller;
 use crate::connection::Io;
 use crate::core::Core;
 use crate::limit_hits::Quiet;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What a connection's parts share: one thread, so nothing is locked.
 pub struct Shared {
     core: Rc<Core>,
+    caller: Caller,
     frames: RefCell<FrameWatch>,
     /// Plaintext bytes taken by TLS so far, and whether some wait for the client to read.
     written: Cell<u64>,
@@ -24,14 +26,20 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(core: Rc<Core>, frames: FrameWatch) -> Self {
+    pub fn new(core: Rc<Core>, caller: Caller, frames: FrameWatch) -> Self {
         Self {
             core,
+            caller,
             frames: RefCell::new(frames),
             written: Cell::new(0),
             blocked: Cell::new(false),
             bodies: Cell::new(0),
         }
+    }
+
+    /// Whose connection it is.
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Why the connection has to end.

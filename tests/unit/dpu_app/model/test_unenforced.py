@@ -14,7 +14,7 @@ from tests.unit.dpu_app.samples import TEXT, edited, problems
         (TEXT + "packet: { interface: eth0 }\n", "packet", "packet tables"),
         (TEXT + "canary: {}\n", "canary", "canary analysis"),
         (TEXT + "slo: []\n", "slo", "service level objectives"),
-        (edited(("8443\n", "8443\n    client_ca_files: [ca.pem]\n")), "listeners[0].client_ca_files", "client cert"),
+        (edited(("8443\n", "8443\n    tickets: { file: k }\n")), "listeners[0].tickets", "session ticket keys"),
         (edited(("per: 1m }", "per: 1m }\n      token_rate: { tokens: 2000, per: 1m }")),
          "tenants[0].limits.token_rate", "token budgets"),
         (edited(("keys/server.key", "'pkcs11:token=dpu'")),

@@ -14,7 +14,7 @@ from tests.unit.dpu_app.samples import KEY, ROOT, TEXT, edited, problems
 
 def test_dev_yaml_is_valid() -> None:
     loaded = load_file(ROOT / "deploy" / "config" / "dev.yaml")
-    assert [tenant.name for tenant in loaded.desired.tenants] == ["alpha", "beta"]
+    assert [tenant.name for tenant in loaded.desired.tenants] == ["alpha", "beta", "gamma"]
     assert loaded.folder == str(ROOT / "deploy" / "config")
 
 
