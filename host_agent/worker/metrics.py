@@ -10,15 +10,19 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from abi.gen.worker_frame import MODELS_MAX
 from host_agent.worker.answer import Answer, Outcome
 
 SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+OTHER = "_other"
 
 
 class EngineMetrics:
     """Counted by the slots; echo has none, since its answers never come to Python."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.models: set[str] = set()
         self.requests = Counter(
             "dpu_worker_engine_requests", "Requests that a slot took", ["model", "outcome"], registry=registry
         )
@@ -35,9 +39,16 @@ class EngineMetrics:
             "dpu_worker_engine_cancel_seconds", "CANCEL seen to slot free", buckets=SECONDS, registry=registry
         )
 
+    def model_label(self, model: str) -> str:
+        """The model's name, or `_other` once there are as many as a worker can announce: names come from fast paths."""
+        if model in self.models or len(self.models) < MODELS_MAX:
+            self.models.add(model)
+            return model
+        return OTHER
+
     def count(self, answer: Answer, outcome: Outcome) -> None:
         """Takes one ended answer."""
-        self.requests.labels(answer.job.model, outcome.value).inc()
+        self.requests.labels(self.model_label(answer.job.model), outcome.value).inc()
         self.tokens.labels("prompt").inc(answer.usage.prompt_tokens)
         self.tokens.labels("cached").inc(answer.usage.cached_tokens)
         self.tokens.labels("completion").inc(answer.tokens_sent)

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from tests.integration import upstream
 from tests.integration.clients import ALPHA, sync_client, trust, user
 from tests.integration.processes import Stack, build, running
+from tests.integration.test_privacy import written
 from tests.integration.upstream import Upstream
 
 pytest.importorskip("httpx2", reason="httpx2 is not installed (pip install .[openai])")
@@ -180,3 +181,17 @@ def test_trace_is_begun_where_there_is_none_that_is_valid(stack: Stack, server: 
     assert record["parent_span_id"] is None and record["trace_id"] not in ("0" * 32, TRACE)
     assert got["traceparent"] == f"00-{record['trace_id']}-{record['span_id']}-00"
     assert "tracestate" not in got
+
+
+MARK = "Xylophonquark"
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 422, 429, 500, 503])
+@pytest.mark.parametrize("stream", [False, True])
+def test_fault_of_the_server_is_typed_and_its_words_are_nowhere(stack: Stack, status: int, stream: bool) -> None:
+    with sync_client(stack) as client, pytest.raises(openai.APIError) as caught:
+        answer = client.chat.completions.create(model="chat", messages=user(f"fault {status} {MARK}"), stream=stream)
+        assert [*answer]
+    assert isinstance(caught.value.body, dict) and {"type", "code", "message"} <= caught.value.body.keys()
+    assert MARK not in str(caught.value.body)
+    assert [where for where, text in written(stack) if MARK in text] == []

@@ -101,6 +101,7 @@ ROWS = [
     Row(413, "http_body_too_large", BAD, "body_too_large", Sent(text="x" * BODY_BYTES_MAX)),
     Row(415, "http_media_type", BAD, "unsupported_media_type", Sent(headers={"Content-Type": "text/plain"})),
     Row(417, "http_bad_expect", BAD, "bad_expect", Sent(headers={"Expect": "a miracle"}), begun=False),
+    Row(421, "http_misdirected", BAD, "misdirected_request", Sent(headers={"Host": "other.example"})),
     Row(
         429,
         "rate_limited",

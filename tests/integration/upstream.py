@@ -78,8 +78,17 @@ class Handler(BaseHTTPRequestHandler):
             if body["model"] == "words":
                 return self.whole('{"detail":"Not Found"}', 404)
             return self.whole(f'{{"object":"list","data": {EMBEDDING},"usage":{{"prompt_tokens":3}}}}')
+        text = body["messages"][-1]["content"]
+        if text.startswith("fault "):
+            return self.fault(int(text.split()[1]), text)
         chosen = TOOLS if body.get("tools") else JSON_TEXT if body.get("response_format") else CHAT
         return self.stream(chosen)
+
+    def fault(self, status: int, text: str) -> None:
+        """A fault whose message quotes the prompt, as real servers do; 200: in the stream, and no JSON."""
+        if status == 200:
+            return self.stream([f"[{text}"])
+        return self.whole(json.dumps({"error": {"message": f"cannot do {text}", "type": text, "code": text}}), status)
 
     def stream(self, chunks: list[str]) -> None:
         self.send_response(200)
