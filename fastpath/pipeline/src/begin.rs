@@ -4,8 +4,9 @@ use crate::answer::{extra_fields, refusal_answer, Answer, Answered, Ending};
 use crate::caller::Caller;
 use crate::clock;
 use crate::core::Core;
-use crate::exchange::{Exchange, Open};
-use crate::placement::Placement;
+use crate::exchange::place::Ground;
+use crate::exchange::{Exchange, Held, Open};
+use crate::placement::Avoid;
 use crate::programmed::Programmed;
 use crate::record::{Protocol, Record};
 use crate::slot::Slot;
@@ -139,17 +140,16 @@ fn dispatch(
     record.note_decision(&decision);
     let deadline = record.started.plus_ms(u64::from(timeout_ms));
     let slot = Rc::new(Slot::default());
-    let placement = Placement { plan: &plan, decision: &decision, endpoint, slot: &slot, deadline };
-    match placement.place(core, &mut record, None) {
-        Err(reason) => {
+    let mut open = Open { record, decision, held: Held::Nowhere, endpoint };
+    let mut avoid = Avoid::default();
+    let ground = Ground { core, plan: &plan, slot: &slot, deadline };
+    match ground.find_place(&mut open, &mut avoid) {
+        Err(refusal) => {
             // It is not the tenant who is at fault.
-            decision.permit.refund_request();
-            refuse(core, record, &reason.into(), decision.rate)
+            open.decision.permit.refund_request();
+            refuse(core, open.record, &refusal, open.decision.rate)
         }
-        Ok((worker, outstanding)) => {
-            let open = Open { record, decision, outstanding, worker, endpoint };
-            Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open)))
-        }
+        Ok(()) => Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open, avoid))),
     }
 }
 

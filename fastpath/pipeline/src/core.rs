@@ -4,9 +4,10 @@ use crate::clock;
 use crate::counters::SharedCounters;
 use crate::journal::{Journal, BUFFER_BYTES};
 use crate::limit_hits::Quiet;
-use crate::programmed::{Outstanding, Programmed};
+use crate::programmed::Programmed;
 use crate::record::Record;
 use crate::slot::{Slot, Told};
+use crate::worker::{self, Outstanding};
 use dpu_policy::{Permit, TokenCache};
 use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use dpu_ucx::{Client, Event, UcxTransport};
@@ -21,6 +22,8 @@ use tokio::sync::{watch, Notify};
 pub const REQUESTS_MAX: usize = 65_536;
 /// How often requests are looked through for a passed deadline, and the journal's buffer is handed over.
 pub const TICK_MS: u64 = 50;
+/// A worker that has sent something in this time before a request's deadline was answering, only too much.
+const FLOWING_NS: u64 = 500_000_000;
 
 /// One core's state.
 pub struct Core {
@@ -47,6 +50,7 @@ pub struct Core {
     random: RefCell<RandomPool>,
     date: RefCell<(u64, Rc<str>)>,
     stopping: Cell<Option<Reason>>,
+    turn: Cell<usize>,
 }
 
 /// A worker as one core sees it.
@@ -64,13 +68,36 @@ impl Peer {
     /// Whether it has a model; an engine that tells no model, or "*", takes every name.
     #[must_use]
     pub fn serves(&self, engine_model: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|m| m == "*" || m == engine_model)
+        worker::serves(&self.models, engine_model)
     }
 }
 
 struct Open {
     slot: Rc<Slot>,
     deadline: MonoNs,
+    /// Frames that had come at the last tick that saw a new one, and when that was.
+    frames: Cell<u32>,
+    heard: Cell<MonoNs>,
+}
+
+impl Open {
+    fn new(slot: &Rc<Slot>, deadline: MonoNs) -> Self {
+        Self { slot: Rc::clone(slot), deadline, frames: Cell::new(0), heard: Cell::new(MonoNs(0)) }
+    }
+
+    /// Tells a request whose time is over, and whether its worker was still answering.
+    fn tick(&self, now: MonoNs) {
+        let frames = self.slot.frames();
+        if frames != self.frames.replace(frames) {
+            self.heard.set(now);
+        }
+        if self.deadline <= now {
+            if now.since(self.heard.get()) < FLOWING_NS {
+                self.slot.mark_flowing();
+            }
+            self.slot.tell(Told::Stop(Reason::WorkerTimeout));
+        }
+    }
 }
 
 /// A request whose client has gone, until the worker has confirmed that generation stopped.
@@ -78,7 +105,7 @@ struct Abandoned {
     record: Record,
     reason: Reason,
     _permit: Permit,
-    _outstanding: Outstanding,
+    _outstanding: Option<Outstanding>,
 }
 
 impl Core {
@@ -106,6 +133,7 @@ impl Core {
             random: RefCell::default(),
             date: RefCell::new((0, Rc::from(""))),
             stopping: Cell::new(None),
+            turn: Cell::new(index),
         }
     }
 
@@ -143,7 +171,7 @@ impl Core {
         let mut client = self.client.borrow_mut();
         let client = client.as_mut().ok_or(Reason::NoWorker)?;
         client.submit(dispatch, now)?;
-        self.slots.borrow_mut().insert(dispatch.request_id, Open { slot: Rc::clone(slot), deadline });
+        self.slots.borrow_mut().insert(dispatch.request_id, Open::new(slot, deadline));
         // A send that is complete needs no progress, and the answer wakes the loop by itself. So does the next PING
         // in a quarter of a second, and from then on there is a tick for the deadlines.
         if client.is_sending() {
@@ -162,6 +190,48 @@ impl Core {
         }
     }
 
+    /// Looks after a request that waits for a worker: its slot is told when its time is over.
+    pub fn wait(&self, id: RequestId, slot: &Rc<Slot>, deadline: MonoNs) {
+        self.slots.borrow_mut().insert(id, Open::new(slot, deadline));
+        // The loop may be asleep with nothing to time.
+        self.kick.notify_one();
+    }
+
+    /// Hands out places that became free by time alone: a breaker's rest is over, a slow start has gone on.
+    pub fn serve_waiting(&self, now: MonoNs) {
+        let programmed = self.programmed.borrow();
+        if let Some(room) =
+            programmed.as_ref().map(|plan| &plan.steering.room).filter(|room| room.is_waiting())
+        {
+            room.pump(now);
+        }
+    }
+
+    /// Whether this is the plan that the client's list of workers was set from.
+    #[must_use]
+    pub fn is_current(&self, plan: &Programmed) -> bool {
+        self.programmed.borrow().as_ref().is_some_and(|current| std::ptr::eq(&**current, plan))
+    }
+
+    /// The index in the client's list of a worker of this plan, which may be an older one; None where it is gone.
+    #[must_use]
+    pub fn listed(&self, plan: &Programmed, index: usize) -> Option<usize> {
+        if self.is_current(plan) {
+            return Some(index);
+        }
+        let ledger = &plan.workers.get(index)?.ledger;
+        let current = self.programmed.borrow();
+        current.as_ref()?.workers.iter().position(|worker| Arc::ptr_eq(&worker.ledger, ledger))
+    }
+
+    /// A number that rises by one each time: equal workers take turns by it.
+    #[must_use]
+    pub fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+
     /// The worker has ended this request: no more events for it.
     pub fn forget(&self, id: RequestId) {
         self.slots.borrow_mut().remove(&id);
@@ -175,7 +245,7 @@ impl Core {
         record: Record,
         reason: Reason,
         permit: Permit,
-        outstanding: Outstanding,
+        outstanding: Option<Outstanding>,
     ) {
         let id = record.request_id;
         self.forget(id);
@@ -242,11 +312,8 @@ impl Core {
 
     /// Stops what is past its deadline and hands the journal's buffer over.
     pub fn tick(&self, now: MonoNs) {
-        for open in self.slots.borrow().values() {
-            if open.deadline <= now {
-                open.slot.tell(Told::Stop(Reason::WorkerTimeout));
-            }
-        }
+        self.slots.borrow().values().for_each(|open| open.tick(now));
+        self.serve_waiting(now);
         let lines = std::mem::take(&mut *self.lines.borrow_mut());
         if !lines.is_empty() {
             self.journal.submit(lines);

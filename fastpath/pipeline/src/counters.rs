@@ -4,7 +4,7 @@ use crate::handshakes::Handshakes;
 use crate::histogram::{Histogram, DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS};
 use crate::limit_hits::Quiet;
 use crate::record::{Outcome, Record};
-use dpu_policy::TokenCounts;
+use dpu_policy::{TokenCounts, Why};
 use dpu_types::{Endpoint, MonoNs, Reason};
 use dpu_ucx::SessionCounters;
 use std::collections::BTreeMap;
@@ -114,6 +114,10 @@ pub struct CoreCounters {
     pub edits: u64,
     /// Requests tried on a second worker.
     pub retries: u64,
+    /// Requests whose arm a tester chose.
+    pub arm_overrides: u64,
+    /// Requests by why their worker was chosen, in the order of `Why::ALL`.
+    pub choices: [u64; Why::ALL.len()],
     /// Worker frames; copied from the client of this core.
     pub frames: SessionCounters,
 }
@@ -129,6 +133,10 @@ impl CoreCounters {
         self.capped[0] += u64::from(capped);
         self.edits += record.edits.len() as u64;
         self.retries += u64::from(record.retried);
+        self.arm_overrides += u64::from(record.arm_overridden);
+        for (count, why) in self.choices.iter_mut().zip(Why::ALL) {
+            *count += u64::from(record.choice == Some(why));
+        }
         let (Some(tenant), Some(model), Some(arm)) = (&record.tenant, &record.model, &record.arm) else {
             return;
         };
@@ -147,6 +155,10 @@ impl CoreCounters {
         self.received += core.received;
         self.edits += core.edits;
         self.retries += core.retries;
+        self.arm_overrides += core.arm_overrides;
+        for (mine, theirs) in self.choices.iter_mut().zip(core.choices) {
+            *mine += theirs;
+        }
         self.frames.add(&core.frames);
         self.stages.add(&core.stages);
         for (mine, theirs) in self.capped.iter_mut().zip(core.capped) {

@@ -4,14 +4,19 @@
 //! the answer. An exchange that is dropped before its end was a client that went away: the worker is told to stop,
 //! and the record ends when it has confirmed.
 
+pub mod place;
+
 use crate::answer::{extra_fields, refusal_answer, Answer};
 use crate::clock;
 use crate::core::Core;
 use crate::credit::Credit;
-use crate::placement::Placement;
-use crate::programmed::{Outstanding, Programmed};
+use crate::health::Verdict;
+use crate::placement::Avoid;
+use crate::programmed::Programmed;
 use crate::record::Record;
 use crate::slot::{Slot, Told};
+use crate::waiting::Waiting;
+use crate::worker::Outstanding;
 use dpu_http::respond::Extra;
 use dpu_http::{answer, sse, Kind, Usage};
 use dpu_policy::Decision;
@@ -55,6 +60,10 @@ pub struct Exchange {
     /// Why the answer could not be written, where the client did not just go.
     unwritten: Option<Reason>,
     credit: Credit,
+    /// Workers that could not take it.
+    avoid: Avoid,
+    /// Why it was taken from its first worker.
+    retried_after: Option<Reason>,
 }
 
 /// What lasts until the record ends.
@@ -63,18 +72,51 @@ pub struct Open {
     pub record: Record,
     /// The decision, with the tenant's permit.
     pub decision: Decision,
-    /// The place at the worker.
-    pub outstanding: Outstanding,
-    /// Which worker.
-    pub worker: usize,
+    /// Where it is.
+    pub held: Held,
     /// What was asked for.
     pub endpoint: Endpoint,
 }
 
+/// Where a request is.
+pub enum Held {
+    /// At no worker: not yet, or no more.
+    Nowhere,
+    /// Waiting for one.
+    Waiting(Box<Waiting>),
+    /// At one.
+    At(Placed),
+}
+
+/// A request's place at a worker that has it.
+pub struct Placed {
+    /// Which worker, by the index of the exchange's plan.
+    pub worker: usize,
+    /// The place.
+    pub outstanding: Outstanding,
+}
+
+impl Held {
+    /// The place at a worker, where it has one; whoever waits leaves.
+    fn outstanding(self) -> Option<Outstanding> {
+        match self {
+            Self::At(placed) => Some(placed.outstanding),
+            Self::Nowhere | Self::Waiting(_) => None,
+        }
+    }
+}
+
 impl Exchange {
-    /// A request that was just given to a worker.
+    /// A request that was just given to a worker, or waits for one.
     #[must_use]
-    pub fn new(core: Rc<Core>, plan: Arc<Programmed>, slot: Rc<Slot>, deadline: MonoNs, open: Open) -> Self {
+    pub fn new(
+        core: Rc<Core>,
+        plan: Arc<Programmed>,
+        slot: Rc<Slot>,
+        deadline: MonoNs,
+        open: Open,
+        avoid: Avoid,
+    ) -> Self {
         let kind = if open.endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
         let created_s = open.record.started_unix_ms / 1000;
         let (id, decision) = (&open.record.request_id, &open.decision);
@@ -95,6 +137,8 @@ impl Exchange {
             ended: None,
             unwritten: None,
             credit: Credit::default(),
+            avoid,
+            retried_after: None,
             open: Some(open),
         }
     }
@@ -109,9 +153,16 @@ impl Exchange {
     pub async fn step(&mut self, out: &mut Vec<u8>) -> Step {
         // Whoever asks for more has handed to TLS what it was given before.
         self.give_credit();
+        if let Some(step) = self.come_to_a_worker(out).await {
+            return step;
+        }
         let mut told = self.slot.next().await;
         loop {
             if let Some(step) = self.take(told, out) {
+                return step;
+            }
+            // Where its worker was lost it may wait for another one.
+            if let Some(step) = self.come_to_a_worker(out).await {
                 return step;
             }
             told = match self.slot.try_next() {
@@ -170,7 +221,8 @@ impl Exchange {
             }
             Told::Frame(Event::Fail { reason, retry, .. }) => {
                 self.core.forget(self.id());
-                if retry && !self.events_sent && self.retry().is_ok() {
+                self.let_go(Verdict::of(reason));
+                if retry && !self.events_sent && self.retry(reason) {
                     return None;
                 }
                 Some(self.fail(reason, out))
@@ -178,6 +230,7 @@ impl Exchange {
             // We did not cancel it, so the worker has ended it by itself.
             Told::Frame(Event::Cancelled { .. } | Event::WorkerChanged { .. }) => {
                 self.core.forget(self.id());
+                self.let_go(Verdict::Failed);
                 Some(self.fail(Reason::WorkerFailed, out))
             }
             Told::Stop(reason) => Some(self.stop(reason, out)),
@@ -190,7 +243,8 @@ impl Exchange {
         if !self.credit.is_due() {
             return;
         }
-        let window = self.plan.workers.get(open.worker).map_or(0, |worker| worker.stream_window_bytes);
+        let Held::At(placed) = &open.held else { return };
+        let window = self.plan.workers.get(placed.worker).map_or(0, |worker| worker.stream_window_bytes);
         let bytes = self.credit.give(window);
         if bytes > 0 {
             self.core.credit(open.record.request_id, bytes);
@@ -210,14 +264,18 @@ impl Exchange {
             open.record.first_token = Some(clock::now());
         }
         self.finish_seen |= finish;
-        self.events_sent = true;
+        if !std::mem::replace(&mut self.events_sent, true) {
+            self.note_heard();
+        }
     }
 
     fn take_end(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Step {
         self.core.forget(self.id());
         if self.stream.is_none() {
+            self.let_go(Verdict::Failed);
             return self.fail(Reason::WorkerOutOfTurn, out);
         }
+        self.let_go(Verdict::Answered);
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
         if let Some(stream) = &self.stream {
@@ -235,8 +293,10 @@ impl Exchange {
     fn take_result(&mut self, summary: &Summary, choices: &[u8], out: &mut Vec<u8>) -> Step {
         self.core.forget(self.id());
         if self.stream.is_some() {
+            self.let_go(Verdict::Failed);
             return self.fail(Reason::WorkerOutOfTurn, out);
         }
+        self.let_go(Verdict::Answered);
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
         let mut body = Vec::with_capacity(choices.len() + 320);
@@ -270,49 +330,37 @@ impl Exchange {
         }
     }
 
-    /// Gives the request to another worker, once, before anything was sent.
-    fn retry(&mut self) -> Result<(), Reason> {
-        let Some(open) = &mut self.open else { return Err(Reason::Internal) };
-        if open.record.retried {
-            return Err(Reason::WorkerLost);
-        }
-        open.record.retried = true;
-        let placement = Placement {
-            plan: &self.plan,
-            decision: &open.decision,
-            endpoint: open.endpoint,
-            slot: &self.slot,
-            deadline: self.deadline,
-        };
-        let given = placement.place(&self.core, &mut open.record, Some(open.worker))?;
-        (open.worker, open.outstanding) = given;
-        Ok(())
-    }
-
     /// We end it while the worker still has it.
     fn stop(&mut self, reason: Reason, out: &mut Vec<u8>) -> Step {
+        self.note_stop(reason);
         let step = self.fail(reason, out);
         if let Some(open) = self.open.take() {
-            self.core.abandon(&self.slot, open.record, reason, open.decision.permit, open.outstanding);
+            let outstanding = open.held.outstanding();
+            self.core.abandon(&self.slot, open.record, reason, open.decision.permit, outstanding);
         }
         step
     }
 
     /// An answer with an error status where nothing was sent, an error event where something was.
     fn fail(&mut self, reason: Reason, out: &mut Vec<u8>) -> Step {
-        self.ended = Some(reason);
-        let mut refusal = Refusal::from(reason);
+        let refusal = Refusal::from(reason);
         if reason == Reason::ModelUnsuitable {
-            refusal = refusal.at("model");
+            return self.fail_with(&refusal.at("model"), out);
         }
+        self.fail_with(&refusal, out)
+    }
+
+    fn fail_with(&mut self, refusal: &Refusal, out: &mut Vec<u8>) -> Step {
+        self.ended = Some(refusal.reason);
         if self.events_sent {
             if let Some(open) = &mut self.open {
                 open.record.status = 200;
             }
-            sse::error_event(out, &refusal);
+            sse::error_event(out, refusal);
             return Step::LastEvents;
         }
-        let answer = refusal_answer(&refusal, self.id(), None);
+        let rate = self.open.as_ref().and_then(|open| open.decision.rate);
+        let answer = refusal_answer(refusal, self.id(), rate);
         if let Some(open) = &mut self.open {
             open.record.status = answer.status;
             open.decision.permit.refund_request();
@@ -334,7 +382,8 @@ impl Drop for Exchange {
         }
         match self.ended {
             None => {
-                self.core.abandon(&self.slot, open.record, reason, open.decision.permit, open.outstanding)
+                let outstanding = open.held.outstanding();
+                self.core.abandon(&self.slot, open.record, reason, open.decision.permit, outstanding);
             }
             Some(_) => self.core.end(&open.record, reason),
         }

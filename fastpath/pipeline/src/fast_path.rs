@@ -5,6 +5,7 @@ use crate::core_thread::{Command, CoreConfig, CoreHandle};
 use crate::counters::CoreCounters;
 use crate::journal::Journal;
 use crate::programmed::{sha256, Programmed};
+use crate::room::RoomView;
 use crate::status::{self, Status};
 use dpu_policy::LimitState;
 use dpu_types::plan::Problem;
@@ -160,6 +161,13 @@ impl FastPath {
         let listeners = programmed.iter().flat_map(|plan| plan.listeners.iter());
         let open = |l: &crate::programmed::Listener| l.open.load(std::sync::atomic::Ordering::Relaxed);
         listeners.map(|l| (l.name.to_string(), open(l))).collect()
+    }
+
+    /// Who waits for a worker.
+    #[must_use]
+    pub fn room(&self) -> RoomView {
+        let programmed = lock(&self.programmed).clone();
+        programmed.map_or_else(RoomView::default, |plan| plan.steering.room.view())
     }
 
     /// The listeners' certificates.

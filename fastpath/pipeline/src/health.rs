@@ -87,6 +87,31 @@ pub enum Trust {
     Rest(Option<MonoNs>),
 }
 
+/// A health in one word, which one core writes and all read: a kind in the lowest bits, and since or until when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gate(pub u64);
+
+impl Gate {
+    const KIND_BITS: u32 = 2;
+    const FULL: u64 = 0;
+    const RAMP: u64 = 1;
+    const OPEN: u64 = 2;
+    const PROBING: u64 = 3;
+
+    /// How the worker may be used now.
+    #[must_use]
+    pub fn trust(self, rules: &HealthRules, now: MonoNs) -> Trust {
+        let time = MonoNs(self.0 >> Self::KIND_BITS);
+        match self.0 & ((1 << Self::KIND_BITS) - 1) {
+            Self::RAMP => Trust::Share(share_percent(time, rules.slow_start_ms, now)),
+            Self::OPEN if now >= time => Trust::Probe,
+            Self::OPEN => Trust::Rest(Some(time)),
+            Self::PROBING => Trust::Rest(None),
+            _ => Trust::Share(100),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Circuit {
     Closed,
@@ -127,14 +152,15 @@ impl Default for Health {
 }
 
 impl Health {
-    /// How it may be used now.
+    /// What the choice of a worker needs of it.
     #[must_use]
-    pub fn trust(&self, rules: &HealthRules, now: MonoNs) -> Trust {
-        match self.circuit {
-            Circuit::Closed => Trust::Share(share_percent(self.ramp, rules.slow_start_ms, now)),
-            Circuit::Open { until } if now >= until => Trust::Probe,
-            Circuit::Open { until } => Trust::Rest(Some(until)),
-            Circuit::Probing => Trust::Rest(None),
+    pub fn gate(&self) -> Gate {
+        let at = |kind: u64, time: MonoNs| Gate(kind | time.0 << Gate::KIND_BITS);
+        match (self.circuit, self.ramp) {
+            (Circuit::Probing, _) => Gate(Gate::PROBING),
+            (Circuit::Open { until }, _) => at(Gate::OPEN, until),
+            (Circuit::Closed, Some(since)) => at(Gate::RAMP, since),
+            (Circuit::Closed, None) => Gate(Gate::FULL),
         }
     }
 
@@ -160,12 +186,18 @@ impl Health {
         match (self.circuit, verdict) {
             (Circuit::Probing, Verdict::Answered) if probe => self.close(now),
             (Circuit::Probing, Verdict::Failed) if probe => self.open(rules, now),
-            // The next request may be the probe.
-            (Circuit::Probing, Verdict::Silent) if probe => self.circuit = Circuit::Open { until: now },
+            (Circuit::Probing, Verdict::Silent) if probe => self.probe_said_nothing(now),
             (Circuit::Closed, Verdict::Answered) => self.answered(rules, now),
             (Circuit::Closed, Verdict::Failed) => self.failed(rules, now),
             // What began before it opened says nothing about now.
             _ => {}
+        }
+    }
+
+    /// The probe ended without a verdict: the next request may be the probe.
+    pub fn probe_said_nothing(&mut self, now: MonoNs) {
+        if self.circuit == Circuit::Probing {
+            self.circuit = Circuit::Open { until: now };
         }
     }
 
@@ -193,27 +225,6 @@ impl Health {
             Circuit::Open { until } if now < until => "open",
             Circuit::Open { .. } | Circuit::Probing => "half_open",
         }
-    }
-
-    /// When its share began to grow, if it ever did.
-    #[must_use]
-    pub const fn ramp(&self) -> Option<MonoNs> {
-        self.ramp
-    }
-
-    /// Until when it is open; `None` where it is not.
-    #[must_use]
-    pub const fn open_until(&self) -> Option<MonoNs> {
-        match self.circuit {
-            Circuit::Open { until } => Some(until),
-            Circuit::Closed | Circuit::Probing => None,
-        }
-    }
-
-    /// Whether a probe is under way.
-    #[must_use]
-    pub fn is_probing(&self) -> bool {
-        self.circuit == Circuit::Probing
     }
 
     /// Times that it opened, and failures, since the start.
@@ -267,11 +278,9 @@ impl Health {
     }
 }
 
-/// The share at `now` of a worker whose share began to grow at `ramp`.
-#[must_use]
-pub fn share_percent(ramp: Option<MonoNs>, slow_start_ms: u64, now: MonoNs) -> u32 {
-    let Some(began) = ramp.filter(|_| slow_start_ms > 0) else { return 100 };
-    let percent = now.since(began) / 10_000 / slow_start_ms;
+/// The share at `now` of a worker whose share began to grow at `began`.
+fn share_percent(began: MonoNs, slow_start_ms: u64, now: MonoNs) -> u32 {
+    let percent = (now.since(began) / 10_000).checked_div(slow_start_ms).unwrap_or(100);
     // At most 100, which fits.
     percent.clamp(SHARE_PERCENT_MIN, 100) as u32
 }

@@ -9,6 +9,7 @@ use dpu_ucx::SessionCounters;
 use serde::Serialize;
 
 mod gen_ai;
+mod steering;
 
 /// One metric with its series.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,7 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
     all.extend(stages(&counters.stages));
     all.push(capped(&counters));
     all.extend(frames(&counters.frames));
+    all.extend(steering::families(&counters, &status.workers, &fast_path.room()));
     let up = |state: &str| f64::from(u8::from(state == "ready"));
     all.push(Family {
         name: "dpu_worker_up",

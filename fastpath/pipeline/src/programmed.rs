@@ -1,6 +1,8 @@
 //! A plan made ready: policy compiled, certificates loaded, addresses parsed. Built whole or not at all.
 
 use crate::slot::WAITING_BYTES_MAX;
+use crate::steering::Steering;
+use crate::worker::{Ledger, Worker};
 use crate::{clock, files};
 use dpu_http::{FrameLimits, HeadLimits};
 use dpu_policy::{JsonLimits, LimitState, Policy};
@@ -9,7 +11,7 @@ use dpu_types::gen::worker_frame::STREAM_CREDIT_BYTES;
 use dpu_types::plan::{self, Plan, Problem};
 use prost::Message;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ pub struct Programmed {
     pub series_max: usize,
     /// Shared key of the worker connections.
     pub worker_key: Vec<u8>,
+    /// How workers are chosen.
+    pub steering: Steering,
 }
 
 /// One listener.
@@ -93,42 +97,12 @@ pub struct Limits {
     pub frames: FrameLimits,
 }
 
-/// One worker.
-pub struct Worker {
-    /// Its name in the desired state.
-    pub name: Arc<str>,
-    /// Its UCX listener.
-    pub address: SocketAddr,
-    /// Requests that it has now, from all cores; outlives the plan.
-    pub outstanding: Arc<AtomicU32>,
-    /// Bytes of one stream that it may be ahead of the client's reading.
-    pub stream_window_bytes: u32,
-}
-
 /// Which workers could serve a model.
 pub struct ServedModel {
     /// Our name.
     pub name: Arc<str>,
     /// For each arm with weight: the engine's name and the indices of the workers whose labels match.
     pub arms: Vec<(String, Vec<usize>)>,
-}
-
-/// One request on one worker; gives its place back when dropped.
-pub struct Outstanding(Arc<AtomicU32>);
-
-impl Outstanding {
-    /// Takes a place.
-    #[must_use]
-    pub fn take(worker: &Worker) -> Self {
-        worker.outstanding.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&worker.outstanding))
-    }
-}
-
-impl Drop for Outstanding {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Programmed {
@@ -143,7 +117,8 @@ impl Programmed {
         let policy = Policy::build_with(&plan, limits, &files::jwks(&plan)?)?;
         let mut problems = Vec::new();
         let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
-        let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, previous));
+        let steering = Steering::of(&plan, previous.map(|p| &p.steering));
+        let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, &steering, previous));
         let worker_key =
             read_key(&plan.worker_key_file).map_err(|found| problems.push(found)).unwrap_or_default();
         if let Some(before) = previous {
@@ -156,7 +131,19 @@ impl Programmed {
         let sha256 = sha256(bytes);
         let series_max = plan.series_max as usize;
         let (revision, epoch) = (plan.revision, plan.epoch);
-        Ok(Self { revision, epoch, sha256, policy, listeners, workers, models, series_max, worker_key })
+        let steering = steering.warmed(previous.map(|p| (&p.steering, &*p.workers)), &workers);
+        Ok(Self {
+            revision,
+            epoch,
+            sha256,
+            policy,
+            listeners,
+            workers,
+            models,
+            series_max,
+            worker_key,
+            steering,
+        })
     }
 }
 
@@ -265,13 +252,23 @@ fn convert(limits: &plan::Limits) -> Result<Limits, Problem> {
     })
 }
 
-fn worker(entry: &plan::Worker, previous: Option<&Programmed>) -> Result<Worker, Problem> {
+fn worker(
+    entry: &plan::Worker,
+    steering: &Steering,
+    previous: Option<&Programmed>,
+) -> Result<Worker, Problem> {
     let address = address(&entry.address)?;
     let same = |w: &&Worker| *w.name == *entry.name && w.address == address;
     let before = previous.and_then(|p| p.workers.iter().find(same));
-    let outstanding = before.map_or_else(Arc::default, |w| Arc::clone(&w.outstanding));
-    let window = window(entry.stream_window_bytes)?;
-    Ok(Worker { name: Arc::from(entry.name.as_str()), address, outstanding, stream_window_bytes: window })
+    let new = || Arc::new(Ledger::new(Arc::clone(&steering.room)));
+    Ok(Worker {
+        name: Arc::from(entry.name.as_str()),
+        address,
+        requests_max: entry.requests_max,
+        requests_per_slot: steering.requests_per_slot,
+        stream_window_bytes: window(entry.stream_window_bytes)?,
+        ledger: before.map_or_else(new, |w| Arc::clone(&w.ledger)),
+    })
 }
 
 /// What a worker may be ahead. Every stream opens with `STREAM_CREDIT_BYTES`; beyond `WAITING_BYTES_MAX` a client counts as

@@ -84,6 +84,14 @@ pub struct Left<T> {
     pub since: MonoNs,
 }
 
+/// Who is next, and which priorities could have been.
+#[derive(Debug)]
+pub struct Selected {
+    priority: u8,
+    choice: Choice,
+    able: Vec<u8>,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct FairQueue<T> {
@@ -133,12 +141,6 @@ impl<T> FairQueue<T> {
         self.waiting
     }
 
-    /// Whether nobody waits.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.waiting == 0
-    }
-
     /// Entries waiting, by priority, the lowest first.
     pub fn depths(&self) -> impl Iterator<Item = (u8, usize)> + '_ {
         self.classes.iter().map(|(priority, class)| (*priority, class.lines.iter().map(Line::len).sum()))
@@ -180,8 +182,8 @@ impl<T> FairQueue<T> {
         Some(self.left(place.who.priority, entry))
     }
 
-    /// The next entry that fits. `fits` is asked at most once for each pool, with the oldest entry of one tenant.
-    pub fn next(&mut self, passes_max: u32, mut fits: impl FnMut(&T) -> bool) -> Option<Left<T>> {
+    /// Who is next of those that fit. `fits` is asked once for each pool, with the oldest entry of one tenant.
+    pub fn select(&self, passes_max: u32, mut fits: impl FnMut(&T) -> bool) -> Option<Selected> {
         let mut asked: Vec<(u64, bool)> = Vec::new();
         let mut fits = |pool: u64, item: &T| match asked.iter().find(|(known, _)| *known == pool) {
             Some((_, answer)) => *answer,
@@ -191,20 +193,35 @@ impl<T> FairQueue<T> {
                 answer
             }
         };
-        let found = |class: &Class<T>| class.best(&mut fits);
-        let best: Vec<(u8, Choice)> =
-            self.classes.iter().zip(self.classes.values().map(found)).filter_map(with_priority).collect();
-        let (priority, choice) = *best.iter().max_by_key(|(priority, _)| {
-            let passed = self.classes.get(priority).map_or(0, |class| class.passed);
-            (if passed >= passes_max { passed } else { 0 }, *priority)
-        })?;
-        for (other, _) in &best {
-            if let Some(class) = self.classes.get_mut(other) {
-                class.passed = if *other == priority { 0 } else { class.passed.saturating_add(1) };
+        let mut able = Vec::new();
+        let mut best: Option<((u32, u8), Choice)> = None;
+        for (priority, class) in &self.classes {
+            let Some(choice) = class.best(&mut fits) else { continue };
+            able.push(*priority);
+            let overdue = if class.passed >= passes_max { class.passed } else { 0 };
+            if best.as_ref().is_none_or(|(key, _)| (overdue, *priority) > *key) {
+                best = Some(((overdue, *priority), choice));
             }
         }
-        let entry = self.classes.get_mut(&priority)?.take(choice)?;
-        Some(self.left(priority, entry))
+        best.map(|((_, priority), choice)| Selected { priority, choice, able })
+    }
+
+    /// The entry that was selected, as long as nothing has changed.
+    pub fn peek(&self, selected: &Selected) -> Option<&T> {
+        let line = self.classes.get(&selected.priority)?.lines.get(selected.choice.line)?;
+        line.pools.get(selected.choice.pool)?.1.front().map(|entry| &entry.item)
+    }
+
+    /// Takes it out: it gets its place now.
+    pub fn take(&mut self, selected: &Selected) -> Option<Left<T>> {
+        for priority in &selected.able {
+            if let Some(class) = self.classes.get_mut(priority) {
+                class.passed =
+                    if *priority == selected.priority { 0 } else { class.passed.saturating_add(1) };
+            }
+        }
+        let entry = self.classes.get_mut(&selected.priority)?.take(selected.choice)?;
+        Some(self.left(selected.priority, entry))
     }
 
     fn left(&mut self, priority: u8, entry: Entry<T>) -> Left<T> {
@@ -215,10 +232,6 @@ impl<T> FairQueue<T> {
         }
         Left { item: entry.item, priority, since: entry.since }
     }
-}
-
-fn with_priority<T>(((priority, _), choice): ((&u8, &Class<T>), Option<Choice>)) -> Option<(u8, Choice)> {
-    Some((*priority, choice?))
 }
 
 /// A line and one of its pools.

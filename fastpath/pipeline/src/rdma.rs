@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::core::{fill_random, Core, Peer, TICK_MS};
 use crate::programmed::Programmed;
+use crate::worker::{Told, Worker};
 use dpu_types::MonoNs;
 use dpu_ucx::{
     Client, ClientConfig, Event, TransportKind, UcxConfig, UcxTransport, WorkerPhase, WorkerState,
@@ -54,7 +55,7 @@ pub fn set_workers(core: &Core, plan: &Programmed, now: MonoNs) {
     if let Some(client) = core.client.borrow_mut().as_mut() {
         client.set_workers(&workers, now);
     }
-    refresh_peers(core);
+    refresh_peers(core, plan, now);
     core.kick.notify_one();
 }
 
@@ -68,14 +69,38 @@ pub fn worker_states(core: &Core) -> Vec<WorkerState> {
         .map_or_else(Vec::new, |client| (0..count).filter_map(|index| client.state(index)).collect())
 }
 
-fn refresh_peers(core: &Core) {
-    let peers = worker_states(core).into_iter().map(|state| Peer {
+fn refresh_peers(core: &Core, plan: &Programmed, now: MonoNs) {
+    core.peers.borrow_mut().clear();
+    for index in 0..plan.workers.len() {
+        refresh_peer(core, plan, index, now);
+    }
+}
+
+/// Takes over what one worker's connection is now, for this core and for those who wait.
+fn refresh_peer(core: &Core, plan: &Programmed, index: usize, now: MonoNs) {
+    let state = core.client.borrow().as_ref().and_then(|client| client.state(index));
+    let (Some(state), Some(worker)) = (state, plan.workers.get(index)) else { return };
+    let told = Told {
         ready: state.phase == WorkerPhase::Ready,
-        models: state.models,
-        transport: Arc::from(state.transport),
-    });
-    let peers: Vec<_> = peers.collect();
-    *core.peers.borrow_mut() = peers;
+        lost: state.phase == WorkerPhase::Lost,
+        slots: state.slots,
+        models: &state.models,
+        requests: state.running.saturating_add(state.queued),
+        free_kv_tokens: state.free_kv_tokens,
+    };
+    let rules = &plan.steering.health;
+    let serves_long =
+        |(other, w): (usize, &Worker)| other != index && w.ledger.has_served_for(rules.slow_start_ms, now);
+    let beside_others = told.ready && plan.workers.iter().enumerate().any(serves_long);
+    worker.ledger.tell(core.index, &told, beside_others, rules, now);
+    let peer = Peer { ready: told.ready, models: state.models, transport: Arc::from(state.transport) };
+    let mut peers = core.peers.borrow_mut();
+    match peers.get_mut(index) {
+        Some(known) => *known = peer,
+        None => peers.push(peer),
+    }
+    drop(peers);
+    plan.steering.room.freed();
 }
 
 /// Runs until the core's tasks are dropped.
@@ -159,9 +184,13 @@ fn watched_fd(core: &Core) -> io::Result<Option<AsyncFd<OwnedFd>>> {
 fn progress(core: &Core, now: MonoNs, events: &mut Vec<Event>) -> bool {
     let worked = core.client.borrow_mut().as_mut().is_some_and(|client| client.poll(now, events) > 0);
     let worked = worked || !events.is_empty();
-    let changed = events.iter().any(|event| matches!(event, Event::WorkerChanged { .. }));
-    if changed {
-        refresh_peers(core);
+    for event in events.iter() {
+        if let Event::WorkerChanged { worker } = event {
+            let plan = core.programmed.borrow().clone();
+            if let Some(plan) = plan {
+                refresh_peer(core, &plan, *worker, now);
+            }
+        }
     }
     for event in events.drain(..) {
         core.deliver(event);

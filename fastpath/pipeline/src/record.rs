@@ -1,7 +1,7 @@
 //! The decision record: what was decided about one request and how it ended. One JSON line each.
 
 use crate::clock;
-use dpu_policy::Edit;
+use dpu_policy::{Edit, Why};
 use dpu_types::{Endpoint, MonoNs, Reason, RequestId, Trace};
 use serde::Serialize;
 use std::sync::Arc;
@@ -81,6 +81,10 @@ pub struct Record {
     pub bucket: Option<u16>,
     /// A tester's header chose the arm instead.
     pub arm_overridden: bool,
+    /// Why that worker was chosen.
+    pub choice: Option<Why>,
+    /// Nanoseconds that it waited because all workers were busy.
+    pub waited_ns: Option<u64>,
     /// Worker that answered, or had it last.
     pub worker: Option<Arc<str>>,
     /// Transport to that worker, in UCX's words.
@@ -133,6 +137,8 @@ impl Record {
             arm: None,
             bucket: None,
             arm_overridden: false,
+            choice: None,
+            waited_ns: None,
             worker: None,
             transport: None,
             epoch: 0,
@@ -176,6 +182,8 @@ impl Record {
             arm: self.arm.as_deref(),
             bucket: self.bucket,
             arm_overridden: self.arm_overridden,
+            choice: self.choice.map(Why::label),
+            waited_ms: self.waited_ns.map(ms),
             worker: self.worker.as_deref(),
             transport: self.transport.as_deref(),
             epoch: self.epoch,
@@ -220,6 +228,8 @@ struct Line<'r> {
     arm: Option<&'r str>,
     bucket: Option<u16>,
     arm_overridden: bool,
+    choice: Option<&'r str>,
+    waited_ms: Option<f64>,
     worker: Option<&'r str>,
     transport: Option<&'r str>,
     epoch: u64,

@@ -5,7 +5,7 @@ use dpu_ucx::Event;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// Bytes of answer that may wait for a client that reads slower than the engine writes, beside what the socket holds and
 /// the fragment that passes it. The stream's credit (`stream_window_bytes`, half of this at most) ends well before it, so
@@ -33,12 +33,16 @@ struct Inner {
     /// The frame that ended the request, where it came behind a `Stop`.
     last: Option<Event>,
     waker: Option<Waker>,
+    /// Frames told so far.
+    frames: u32,
+    flowing: bool,
 }
 
 impl Slot {
     /// Puts something into the queue and wakes the task. What comes after a `Stop` is dropped.
     pub fn tell(&self, told: Told) {
         let mut inner = self.0.borrow_mut();
+        inner.frames = inner.frames.wrapping_add(1);
         if inner.stopped {
             if let Told::Frame(event) = told {
                 inner.last = is_last(&event).then_some(event);
@@ -66,14 +70,31 @@ impl Slot {
 
     /// The next thing told. Dropping the future loses nothing.
     pub async fn next(&self) -> Told {
-        poll_fn(|context| {
-            if let Some(told) = self.try_next() {
-                return Poll::Ready(told);
-            }
-            self.0.borrow_mut().waker = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next thing told, or a note whom to wake.
+    pub fn poll_next(&self, context: &Context<'_>) -> Poll<Told> {
+        if let Some(told) = self.try_next() {
+            return Poll::Ready(told);
+        }
+        self.0.borrow_mut().waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// How many things were told so far.
+    pub fn frames(&self) -> u32 {
+        self.0.borrow().frames
+    }
+
+    /// Notes that the worker was answering when the time was over.
+    pub fn mark_flowing(&self) {
+        self.0.borrow_mut().flowing = true;
+    }
+
+    /// Whether the worker was answering when the time was over.
+    pub fn is_flowing(&self) -> bool {
+        self.0.borrow().flowing
     }
 
     /// The frame that ended the request, if it has come and nobody has taken it. What came before it is dropped.

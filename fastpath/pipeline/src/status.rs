@@ -1,6 +1,9 @@
 //! What is programmed and how the workers are, in the words of `StatusReply`.
 
+use crate::clock;
+use crate::health::Trust;
 use crate::programmed::Programmed;
+use dpu_types::MonoNs;
 use dpu_ucx::{WorkerPhase, WorkerState};
 use serde::Serialize;
 
@@ -44,6 +47,23 @@ pub struct WorkerStatus {
     pub models: Vec<String>,
     /// Why it is not ready.
     pub detail: String,
+    /// Requests that it may have now; 0 before it told its slots.
+    pub requests_max: u32,
+    /// Prompt estimates and budgets of what it has from us.
+    pub outstanding_tokens: u32,
+    /// closed, open, half_open.
+    pub breaker: String,
+    /// Below 100 while it starts slowly; 0 while its breaker keeps it at rest.
+    pub share_percent: u32,
+    /// `state`, told apart by whether it is trusted: ready, slow_start, half_open, open.
+    #[serde(skip)]
+    pub trust: String,
+    /// That it caused.
+    #[serde(skip)]
+    pub failures: u64,
+    /// Times that its breaker opened.
+    #[serde(skip)]
+    pub breaker_opened: u64,
 }
 
 /// Adds up the views of all cores.
@@ -52,7 +72,9 @@ pub fn of(plan: Option<&Programmed>, views: &[Vec<WorkerState>], draining: bool,
     let Some(plan) = plan else {
         return Status { not_ready: "no plan has been applied yet".into(), draining, ..Status::default() };
     };
-    let workers: Vec<_> = (0..plan.workers.len()).map(|index| worker(plan, views, index)).collect();
+    let now = clock::now();
+    let workers: Vec<_> =
+        (0..plan.workers.len()).map(|index| trusted(plan, worker(plan, views, index), index, now)).collect();
     let not_ready = if broken {
         "a core has failed; see the log".to_owned()
     } else if draining {
@@ -94,6 +116,34 @@ fn worker(plan: &Programmed, views: &[Vec<WorkerState>], index: usize) -> Worker
         outstanding,
         models: shown.models.clone(),
         detail: shown.detail.clone(),
+        ..WorkerStatus::default()
+    }
+}
+
+/// With what all cores know of the worker together.
+fn trusted(plan: &Programmed, status: WorkerStatus, index: usize, now: MonoNs) -> WorkerStatus {
+    let worker = &plan.workers[index];
+    let (breaker, breaker_opened, failures) = worker.ledger.circuit(now);
+    let share_percent = match worker.ledger.trust(&plan.steering.health, now) {
+        Trust::Share(percent) => percent,
+        Trust::Probe | Trust::Rest(_) => 0,
+    };
+    let trust = match (status.state == WorkerPhase::Ready.name(), breaker) {
+        (true, "closed") if share_percent < 100 => "slow_start",
+        (true, "closed") | (false, _) => &status.state,
+        (true, breaker) => breaker,
+    };
+    let trust = trust.to_owned();
+    let known = worker.ledger.slots() > 0;
+    WorkerStatus {
+        requests_max: if known { worker.capacity(share_percent) } else { 0 },
+        outstanding_tokens: u32::try_from(worker.ledger.outstanding().1).unwrap_or(u32::MAX),
+        breaker: breaker.to_owned(),
+        share_percent,
+        trust,
+        failures,
+        breaker_opened,
+        ..status
     }
 }
 

@@ -47,7 +47,8 @@ impl WarmMap {
     #[must_use]
     pub fn find(&self, key: u64, ttl_ms: u64, now: MonoNs) -> Option<usize> {
         let (set, tag) = self.place(key)?;
-        let word = set.iter().map(|entry| entry.load(Ordering::Relaxed)).find(|word| word >> TAG_SHIFT == tag)?;
+        let word =
+            set.iter().map(|entry| entry.load(Ordering::Relaxed)).find(|word| word >> TAG_SHIFT == tag)?;
         let worker = worker_of(word)?;
         (age_ns(word, now) <= ttl_ms.saturating_mul(1_000_000)).then_some(worker)
     }
@@ -91,7 +92,8 @@ impl WarmMap {
         let entries = self.sets.iter().zip(&new.sets).flat_map(|(old, new)| old.0.iter().zip(&new.0));
         for (old, new) in entries {
             let word = old.load(Ordering::Relaxed);
-            let worker = worker_of(word).and_then(&renumber).and_then(|worker| u64::try_from(worker + 1).ok());
+            let worker =
+                worker_of(word).and_then(&renumber).and_then(|worker| u64::try_from(worker + 1).ok());
             if let Some(number) = worker.filter(|number| *number <= WORKER_MASK) {
                 let kept = word & !(WORKER_MASK << TIME_BITS);
                 new.store(kept | number << TIME_BITS, Ordering::Relaxed);

@@ -33,8 +33,8 @@ pub struct Decision {
     pub engine_model: Arc<str>,
     /// A tester chose the arm with the header `x-dpu-arm`.
     pub arm_overridden: bool,
-    /// Hash of tenant and conversation key: what a worker's prefix cache is remembered by.
-    pub conversation: u64,
+    /// Hash of tenant, conversation key and engine model: what a worker's prefix cache is remembered by.
+    pub warm_key: u64,
     /// 0 to 9,999.
     pub bucket: u16,
     /// The caller wants server-sent events.

@@ -232,7 +232,7 @@ impl Asked<'_> {
             arm: Arc::clone(&self.arm.name),
             engine_model: Arc::clone(&self.arm.engine_model),
             arm_overridden: self.arm_overridden,
-            conversation: self.conversation,
+            warm_key: self.conversation ^ self.arm.engine_hash,
             bucket: steer::bucket_in(self.conversation),
             stream: normalised.stream,
             include_usage: normalised.include_usage,
@@ -312,6 +312,7 @@ fn build_arm(arm: &plan::Arm, workers: &[plan::Worker]) -> Arm {
     Arm {
         name: Arc::from(arm.name.as_str()),
         engine_model: Arc::from(arm.engine_model.as_str()),
+        engine_hash: steer::engine_hash(&arm.engine_model),
         engine_model_json: engine_model_json.into(),
         max_tokens_default: arm.max_tokens_default,
         max_tokens_max: arm.max_tokens_max,

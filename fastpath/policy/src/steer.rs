@@ -37,6 +37,11 @@ pub(crate) const fn bucket_in(conversation: u64) -> u16 {
     (conversation % BUCKETS as u64) as u16
 }
 
+/// The hash of an engine's model: arms that share model and workers share their prefix caches too.
+pub(crate) fn engine_hash(engine_model: &str) -> u64 {
+    xxhash_rust::xxh64::xxh64(engine_model.as_bytes(), 0)
+}
+
 /// The hash behind [`bucket_of`], fed with the conversation key piece by piece.
 pub(crate) struct ConversationHash {
     hash: Xxh64,
@@ -124,6 +129,8 @@ impl Model {
 pub(crate) struct Arm {
     pub(crate) name: Arc<str>,
     pub(crate) engine_model: Arc<str>,
+    /// Hash of `engine_model`.
+    pub(crate) engine_hash: u64,
     /// `engine_model` as a JSON string, ready to be written.
     pub(crate) engine_model_json: Box<[u8]>,
     pub(crate) max_tokens_default: u32,

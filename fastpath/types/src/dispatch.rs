@@ -2,6 +2,7 @@
 
 use crate::{RequestId, Trace};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// A sanitised request, its worker chosen (design section 3, border policy -> RDMA).
 #[derive(Clone, Debug)]
@@ -11,9 +12,9 @@ pub struct Dispatch {
     /// Index of the worker in the plan of `epoch`.
     pub worker: usize,
     /// The arm's name.
-    pub arm: String,
+    pub arm: Arc<str>,
     /// The engine's name of the model.
-    pub model: String,
+    pub model: Arc<str>,
     /// The plan that decided.
     pub epoch: u64,
     /// Milliseconds from now until we give up.

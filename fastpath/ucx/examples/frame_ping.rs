@@ -164,8 +164,8 @@ fn dispatch(bytes: usize) -> Dispatch {
     Dispatch {
         request_id: RequestId::NONE,
         worker: 0,
-        arm: "stable".to_owned(),
-        model: "chat".to_owned(),
+        arm: "stable".into(),
+        model: "chat".into(),
         epoch: 1,
         deadline_ms: 10_000,
         priority: 0,

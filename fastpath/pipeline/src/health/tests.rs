@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// When it may be tried again.
+fn open_until(health: &Health) -> Option<MonoNs> {
+    match health.gate().trust(&RULES, MonoNs(0)) {
+        Trust::Rest(until) => until,
+        Trust::Share(_) | Trust::Probe => None,
+    }
+}
+
 const RULES: HealthRules = HealthRules {
     failures: 3,
     ratio_percent: 50,
@@ -51,9 +59,9 @@ fn opened() -> Vec<(u64, Step)> {
 
 #[test]
 fn failures_in_a_row_open_it_and_an_answer_between_starts_again() {
-    assert_eq!(play(&opened()).trust(&RULES, at(50)), Trust::Rest(Some(at(102))));
+    assert_eq!(play(&opened()).gate().trust(&RULES, at(50)), Trust::Rest(Some(at(102))));
     let interrupted = play(&[(0, Failed), (1, Failed), (2, Answered), (3, Failed), (4, Failed)]);
-    assert_eq!(interrupted.trust(&RULES, at(5)), Trust::Share(100));
+    assert_eq!(interrupted.gate().trust(&RULES, at(5)), Trust::Share(100));
     assert!(interrupted.is_watching());
 }
 
@@ -78,7 +86,7 @@ fn one_probe_is_given_when_the_time_is_over_and_its_answer_closes_with_a_slow_st
     steps.extend([(101, Probe(false)), (102, Probe(true)), (103, Probe(false))]);
     let probing = play(&steps);
     assert_eq!(
-        (probing.trust(&RULES, at(104)), probing.circuit_name(at(104))),
+        (probing.gate().trust(&RULES, at(104)), probing.circuit_name(at(104))),
         (Trust::Rest(None), "half_open")
     );
     steps = opened();
@@ -87,7 +95,7 @@ fn one_probe_is_given_when_the_time_is_over_and_its_answer_closes_with_a_slow_st
     assert_eq!(back.circuit_name(at(110)), "closed");
     let shares = [(110, 10), (310, 20), (610, 50), (1_110, 100), (9_999, 100)];
     for (ms, share) in shares {
-        assert_eq!(back.trust(&RULES, at(ms)), Trust::Share(share), "{ms}");
+        assert_eq!(back.gate().trust(&RULES, at(ms)), Trust::Share(share), "{ms}");
     }
 }
 
@@ -96,7 +104,7 @@ fn each_failed_probe_doubles_the_time_up_to_its_bound_and_two_answers_bring_it_b
     let mut health = play(&opened());
     let mut now = 2;
     for open_ms in [100, 200, 350, 350] {
-        assert_eq!(health.open_until(), Some(at(now + open_ms)));
+        assert_eq!(open_until(&health), Some(at(now + open_ms)));
         now += open_ms;
         assert!(health.try_probe(at(now)));
         health.ended(Verdict::Failed, true, &RULES, at(now));
@@ -106,7 +114,7 @@ fn each_failed_probe_doubles_the_time_up_to_its_bound_and_two_answers_bring_it_b
     health.ended(Verdict::Answered, true, &RULES, at(now));
     health.ended(Verdict::Answered, false, &RULES, at(now));
     (0..3).for_each(|_| health.ended(Verdict::Failed, false, &RULES, at(now)));
-    assert_eq!(health.open_until(), Some(at(now + 100)));
+    assert_eq!(open_until(&health), Some(at(now + 100)));
     assert_eq!(health.totals().0, 6);
 }
 
@@ -121,9 +129,9 @@ fn a_probe_that_says_nothing_lets_the_next_request_be_the_probe() {
 fn what_began_before_it_opened_neither_closes_nor_prolongs_it() {
     let mut steps = opened();
     steps.extend([(50, Answered), (60, Failed)]);
-    assert_eq!(play(&steps).open_until(), Some(at(102)));
+    assert_eq!(open_until(&play(&steps)), Some(at(102)));
     steps.extend([(102, Probe(true)), (103, Answered), (104, Failed)]);
-    assert!(play(&steps).is_probing());
+    assert_eq!(play(&steps).gate().trust(&RULES, at(105)), Trust::Rest(None));
 }
 
 #[test]
@@ -132,18 +140,18 @@ fn a_lost_connection_is_one_failure_and_ends_a_probe() {
     assert_eq!(play(&[(0, Lost), (1, Lost), (2, Lost)]).circuit_name(at(3)), "open");
     let mut steps = opened();
     steps.extend([(102, Probe(true)), (110, Lost), (120, ProbeFailed)]);
-    assert_eq!(play(&steps).open_until(), Some(at(310)));
+    assert_eq!(open_until(&play(&steps)), Some(at(310)));
 }
 
 #[test]
 fn a_worker_that_comes_to_others_starts_slowly_and_a_first_one_does_not() {
     let mut health = Health::default();
     health.connected(at(0), false);
-    assert_eq!(health.trust(&RULES, at(0)), Trust::Share(100));
+    assert_eq!(health.gate().trust(&RULES, at(0)), Trust::Share(100));
     health.connected(at(1_000), true);
-    assert_eq!(health.trust(&RULES, at(1_500)), Trust::Share(50));
+    assert_eq!(health.gate().trust(&RULES, at(1_500)), Trust::Share(50));
     let off = HealthRules { slow_start_ms: 0, ..RULES };
-    assert_eq!(health.trust(&off, at(1_000)), Trust::Share(100));
+    assert_eq!(health.gate().trust(&off, at(1_000)), Trust::Share(100));
 }
 
 #[test]

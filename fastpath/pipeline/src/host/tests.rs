@@ -83,8 +83,8 @@ impl Pair {
         let dispatch = Dispatch {
             request_id: id,
             worker: 0,
-            arm: "stable".to_owned(),
-            model: "chat".to_owned(),
+            arm: "stable".into(),
+            model: "chat".into(),
             epoch: 1,
             deadline_ms: self.deadline_ms,
             priority: 0,

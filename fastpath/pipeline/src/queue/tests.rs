@@ -21,8 +21,15 @@ fn fill(queue: &mut FairQueue<char>, arrivals: &str) -> Vec<Place> {
     arrivals.chars().map(|c| queue.push(&RULES, who(c), 1, MonoNs(0), c).unwrap()).collect()
 }
 
+/// Selects and takes.
+fn next<T>(queue: &mut FairQueue<T>, passes_max: u32, fits: impl FnMut(&T) -> bool) -> Option<Left<T>> {
+    let selected = queue.select(passes_max, fits)?;
+    assert!(queue.peek(&selected).is_some());
+    queue.take(&selected)
+}
+
 fn served(queue: &mut FairQueue<char>) -> String {
-    std::iter::from_fn(|| queue.next(RULES.passes_max, |_| true).map(|left| left.item)).collect()
+    std::iter::from_fn(|| next(queue, RULES.passes_max, |_| true).map(|left| left.item)).collect()
 }
 
 #[test]
@@ -49,7 +56,7 @@ fn a_tenant_that_asks_one_at_a_time_gains_nothing() {
     fill(&mut queue, "aaaaab");
     let mut order = String::new();
     for _ in 0..6 {
-        let next = queue.next(3, |_| true).unwrap().item;
+        let next = next(&mut queue, 3, |_| true).unwrap().item;
         order.push(next);
         if next == 'b' {
             fill(&mut queue, "b");
@@ -86,7 +93,8 @@ fn with_many_priorities_waiting_each_gets_its_place() {
             queue.push(&RULES, at, 0, MonoNs(round), char::from(b'0' + priority)).unwrap();
         }
     }
-    let order: Vec<char> = (0..35).filter_map(|_| queue.next(3, |_| true)).map(|left| left.item).collect();
+    let order: Vec<char> =
+        (0..35).filter_map(|_| next(&mut queue, 3, |_| true)).map(|left| left.item).collect();
     for class in '0'..='3' {
         let at: Vec<_> = order.iter().enumerate().filter(|(_, c)| **c == class).map(|(i, _)| i).collect();
         let gaps = at.windows(2).map(|pair| pair[1] - pair[0]).max();
@@ -102,7 +110,7 @@ fn what_does_not_fit_is_passed_by_and_keeps_its_place() {
     }
     let mut asked = 0;
     let mut next = |queue: &mut FairQueue<(char, u64)>, wanted: u64| {
-        queue.next(3, |(_, pool)| {
+        next(queue, 3, |(_, pool)| {
             asked += 1;
             *pool == wanted
         })
@@ -159,5 +167,5 @@ fn who_leaves_is_gone_at_once_and_only_once() {
 fn when_an_entry_came_is_told_when_it_leaves() {
     let mut queue = FairQueue::default();
     queue.push(&RULES, who('a'), 0, MonoNs(7), ()).unwrap();
-    assert_eq!(queue.next(1, |()| true).unwrap().since, MonoNs(7));
+    assert_eq!(next(&mut queue, 1, |()| true).unwrap().since, MonoNs(7));
 }

@@ -10,6 +10,7 @@ const MSG: &str = r#""messages":[{"content":"Hi","role":"user"}]"#;
 
 fn arm() -> Arm {
     Arm {
+        engine_hash: 0,
         name: Arc::from("stable"),
         engine_model: Arc::from("smol"),
         engine_model_json: b"\"smol\"".as_slice().into(),

@@ -138,6 +138,8 @@ pub struct WorkerState {
     pub running: u32,
     /// Requests waiting for a slot, by its last LOAD.
     pub queued: u32,
+    /// Tokens that still fit into its KV cache, by its last LOAD; 0 where it does not know.
+    pub free_kv_tokens: u64,
     /// Why it is in this phase, for people.
     pub detail: String,
 }

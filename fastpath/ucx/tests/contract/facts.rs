@@ -38,7 +38,10 @@ pub fn a_stream_arrives_in_order_and_ends<F: Factory>(factory: &F) {
     let stream = world.request(1);
     let Some(ServerEvent::Request { request, .. }) = world.server_events.first().cloned() else { panic!() };
     let sent = dispatch(1, b"{}".to_vec());
-    assert_eq!((request.body, request.model, request.arm), (sent.body, sent.model, sent.arm));
+    assert_eq!(
+        (request.body, request.model, request.arm),
+        (sent.body, sent.model.to_string(), sent.arm.to_string())
+    );
     assert_eq!(request.trace, crate::world::trace());
     assert_eq!((request.epoch, request.token_budget, request.flags, request.priority), (9, 7, 1, 1));
     assert_eq!((request.tenant_hash, request.receipt_edits, request.deadline_ms), ([5; 16], 2, 5000));

@@ -167,8 +167,8 @@ pub fn dispatch(number: u8, body: Vec<u8>) -> Dispatch {
     Dispatch {
         request_id: id(number),
         worker: 0,
-        arm: "stable".to_owned(),
-        model: "m".to_owned(),
+        arm: "stable".into(),
+        model: "m".into(),
         epoch: 9,
         deadline_ms: 5000,
         priority: 1,

@@ -180,6 +180,7 @@ impl<T: Transport> Client<T> {
     fn on_load(&mut self, at: usize, load: &frame::Load, out: &mut Vec<Event>) {
         let Some(slot) = self.slots[at].as_mut() else { return };
         (slot.running, slot.queued) = (load.running, load.queued);
+        slot.free_kv_tokens = load.free_kv_tokens;
         self.changed(at, out);
     }
 

@@ -30,6 +30,7 @@ pub struct Slot {
     pub outstanding: u32,
     pub running: u32,
     pub queued: u32,
+    pub free_kv_tokens: u64,
     pub detail: String,
 }
 
@@ -55,6 +56,7 @@ impl Slot {
             outstanding: 0,
             running: 0,
             queued: 0,
+            free_kv_tokens: 0,
             detail: String::new(),
         }
     }
@@ -84,6 +86,7 @@ impl Slot {
             outstanding: self.outstanding,
             running: self.running,
             queued: self.queued,
+            free_kv_tokens: self.free_kv_tokens,
             detail: self.detail.clone(),
         }
     }
