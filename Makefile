@@ -11,7 +11,6 @@ ENGINE ?= llama
 WORKERS ?= 2
 CONFIG ?= deploy/config/dev.yaml
 ARGS ?=
-CASES ?= 100000
 
 # One interpreter for the Rust module, whoever builds it, so that maturin, cargo test and clippy share their work.
 export PYO3_PYTHON := $(CURDIR)/.venv/bin/python
@@ -61,9 +60,9 @@ testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosse
 	@$(PY) deploy/testbed/run.py $(ARGS)
 
 .PHONY: fuzz
-fuzz: setup ## property tests of the HTTP and JSON parsers with CASES=100000 random inputs each (no coverage guidance yet)
-	@cd fastpath && PROPTEST_CASES=$(CASES) \
-	cargo test --release --locked -p dpu-http --test cuts -p dpu-policy --test json_properties
+fuzz: setup ## libFuzzer over every parser, or TARGET=, for SECONDS=60 each, then JSON against rfc8785 with SWEEP=1000000 doubles
+	@deploy/setup/fuzz.sh $(or $(SECONDS),60) $(TARGET)
+	@$(if $(TARGET),:,SWEEP=$(or $(SWEEP),1000000) $(PY) -m pytest -q --timeout 1800 tests/conformance/test_rfc8785.py)
 
 .PHONY: format
 format: setup-python ## rewrite Python and Rust in the one format
@@ -82,5 +81,5 @@ lock: setup-python ## resolve requirements.lock anew from pyproject.toml
 
 .PHONY: clean
 clean: ## remove everything that the other verbs made, except the development keys
-	rm -rf .venv .run fastpath/target bench/results deploy/testbed/out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .run fastpath/target fastpath/fuzz/target fastpath/fuzz/corpus bench/results deploy/testbed/out .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
+def canonical_json(document: bytes) -> bytes:
+    """The RFC 8785 form of a JSON document, as policy makes it of a body; at most 64 MiB, 512 deep. Raises ValueError
+    with the name of the reason for which such a body is refused."""
+
 @final
 class FastPath:
     """The request path; its threads are Rust and never take Python's lock."""

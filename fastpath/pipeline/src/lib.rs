@@ -10,6 +10,7 @@ mod answer;
 mod begin;
 mod body_clock;
 mod caller;
+pub mod canonical;
 mod clock;
 mod connection;
 mod core;

@@ -3,11 +3,20 @@
 mod fast_path;
 mod host_worker;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::borrow::Cow;
+
+/// The RFC 8785 form of a JSON document, as policy makes it of a body.
+#[pyfunction]
+fn canonical_json(document: &[u8]) -> PyResult<Cow<'static, [u8]>> {
+    dpu_pipeline::canonical::json(document).map(Cow::Owned).map_err(PyValueError::new_err)
+}
 
 /// The native half of dpu-app.
 #[pymodule]
 fn dpu_fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fast_path::PyFastPath>()?;
+    module.add_function(wrap_pyfunction!(canonical_json, module)?)?;
     host_worker::register(module)
 }

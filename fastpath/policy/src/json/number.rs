@@ -2,6 +2,7 @@
 
 use super::JsonError;
 use dpu_types::Reason;
+use std::cmp::Ordering;
 
 /// 2^53: up to here each integer is a double of its own.
 pub(super) const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
@@ -13,7 +14,8 @@ const DIGITS_EXACT: usize = 15;
 /// The number that starts at `at`, and where it ends.
 ///
 /// A number that overflows is refused, one that underflows is zero. Integers beyond 2^53 are refused, also where they
-/// are written with an exponent (1e20): their canonical form would be a row of digits that is refused here.
+/// are written with an exponent (1e20) or a fraction (9007199254740993.0): their canonical form would be a row of
+/// digits that is refused here, or another integer.
 ///
 /// # Errors
 /// `json_syntax` or `json_number`, at the number's first byte.
@@ -36,12 +38,29 @@ pub(super) fn read(text: &str, at: usize) -> Result<(f64, usize), JsonError> {
     // The grammar was checked, which is narrower than Rust's.
     let value: f64 = text.get(at..end).and_then(|digits| digits.parse().ok()).ok_or(refused)?;
     let beyond = value.abs() > INTEGER_MAX && (integer || value.abs() < EXPONENT_FROM);
-    // 2^53 + 1 rounds to 2^53: the digits decide, not the double.
-    let rounded = integer && value.abs() == INTEGER_MAX && !text[first..end].eq("9007199254740992");
-    if !value.is_finite() || beyond || rounded {
+    if !value.is_finite() || beyond || (value.abs() == INTEGER_MAX && exceeds_integer_max(&bytes[first..end]))
+    {
         return Err(refused);
     }
     Ok((value, end))
+}
+
+/// Whether a number that rounds to 2^53 is more than that: the digits decide, not the double.
+///
+/// All such numbers have 16 digits before the point, so that comparing their digits compares them.
+fn exceeds_integer_max(number: &[u8]) -> bool {
+    let mantissa = number.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    let digits = mantissa.iter().copied().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0');
+    let max = b"9007199254740992";
+    // Behind the end of either stand zeros.
+    let padded = digits.chain(std::iter::repeat_n(b'0', max.len())).enumerate();
+    for (at, digit) in padded {
+        match digit.cmp(max.get(at).unwrap_or(&b'0')) {
+            Ordering::Equal => {}
+            other => return other == Ordering::Greater,
+        }
+    }
+    false
 }
 
 /// Count and value of the digits from `at`; the value is meaningless beyond 19 of them.

@@ -79,6 +79,12 @@ fn each_refused_body_has_its_reason_and_place() {
         (b"\"a\\udc00\"", JsonSurrogate, 2),
         (b"[9007199254740993]", JsonNumber, 1),
         (b"-9007199254740993", JsonNumber, 0),
+        (b"9007199254740993.0", JsonNumber, 0),
+        (b"-9007199254740992.5", JsonNumber, 0),
+        (b"9007199254740992.00000000000000000000000000001", JsonNumber, 0),
+        (b"0.9007199254740993e16", JsonNumber, 0),
+        (b"[9007199254740993e0]", JsonNumber, 1),
+        (b"900719925474099300E-2", JsonNumber, 0),
         (b"1000000000000000000000000", JsonNumber, 0),
         (b"1e400", JsonNumber, 0),
         (b"1e20", JsonNumber, 0),
@@ -89,6 +95,22 @@ fn each_refused_body_has_its_reason_and_place() {
     ];
     for (body, reason, at) in table {
         assert_eq!(canonical_of(body), Err((*reason, *at)), "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn what_is_two_to_the_53_is_taken_however_it_is_written() {
+    let ways = [
+        "9007199254740992",
+        "9007199254740992.000",
+        "9007199254740991.5",
+        "9.007199254740992e15",
+        "900719925474099200e-2",
+        "0.0009007199254740992E+19",
+    ];
+    for way in ways {
+        assert_eq!(canonical_of(way.as_bytes()).as_deref(), Ok("9007199254740992"), "{way}");
+        assert_eq!(canonical_of(format!("-{way}").as_bytes()).as_deref(), Ok("-9007199254740992"), "-{way}");
     }
 }
 
