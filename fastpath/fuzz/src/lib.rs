@@ -13,6 +13,7 @@ pub mod json;
 pub mod mutate;
 pub mod request;
 pub mod seeds;
+pub mod token;
 pub mod wire;
 
 /// A parser's trial.
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "head", run: http1::heads, seeds: seeds::heads },
     Target { name: "body", run: http1::body, seeds: seeds::bodies },
     Target { name: "h2_head", run: http2::head, seeds: seeds::h2_heads },
@@ -35,6 +36,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "json", run: json::json, seeds: seeds::json },
     Target { name: "request", run: request::request, seeds: seeds::requests },
     Target { name: "frame", run: wire::frame, seeds: seeds::frames },
+    Target { name: "token", run: token::token, seeds: seeds::tokens },
     Target { name: "trace", run: http2::trace, seeds: seeds::traces },
 ];
 

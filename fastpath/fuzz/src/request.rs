@@ -1,7 +1,7 @@
 //! A whole body through policy: normalised, with its receipt, and stable when it comes again.
 
 use dpu_http::{HeadLimits, HeadParser};
-use dpu_policy::{JsonLimits, LimitState, Policy, TenantIndex, BUCKETS};
+use dpu_policy::{JsonLimits, LimitState, Policy, TenantIndex, TokenCache, BUCKETS};
 use dpu_types::{plan, MonoNs, RequestHead};
 use std::cell::OnceCell;
 
@@ -26,7 +26,8 @@ pub fn accepted(bytes: &[u8]) -> bool {
     let head = head(PATHS[usize::from(*first) % PATHS.len()]);
     POLICY.with(|cell| {
         let policy = cell.get_or_init(policy);
-        let tenant = policy.authenticate(head.authorization.as_deref()).expect("the key is the plan's");
+        let tenant = policy.authenticate(head.authorization.as_deref(), 0, &mut TokenCache::default());
+        let tenant = tenant.expect("the key is the plan's");
         check(policy, tenant, &head, body)
     })
 }

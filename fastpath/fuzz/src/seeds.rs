@@ -162,3 +162,27 @@ fn from_hex(text: &str) -> Vec<u8> {
 pub fn traces() -> Vec<Vec<u8>> {
     owned(TRACES)
 }
+
+/// Tokens, signed and not, and claims to be signed.
+#[must_use]
+pub fn tokens() -> Vec<Vec<u8>> {
+    use crate::token::{signed, CLAIMS};
+    let none = signed(br#"{"alg":"none"}"#, CLAIMS.as_bytes());
+    let unsigned = none.rfind('.').and_then(|at| none.get(..=at)).unwrap_or_default().to_owned();
+    let mut found = vec![
+        signed(br#"{"alg":"EdDSA"}"#, CLAIMS.as_bytes()),
+        signed(br#"{"alg":"HS256","kid":"k"}"#, CLAIMS.as_bytes()),
+        none,
+        unsigned,
+        format!("S{CLAIMS}"),
+    ];
+    let others = [
+        (r#""aud":"dpu""#, r#""aud":["x","dpu"]"#),
+        ("1700000100", "1600000000"),
+        ("1699999999", "1.7e9"),
+        (r#""exp""#, r#""x""#),
+        (r#""team":"a""#, r#""team":{"a":"a"}"#),
+    ];
+    found.extend(others.iter().map(|(from, to)| format!("S{}", CLAIMS.replace(from, to))));
+    found.into_iter().map(String::into_bytes).collect()
+}

@@ -68,6 +68,13 @@ fn worker_frames() {
 }
 
 #[test]
+fn tokens() {
+    let taken = dpu_fuzz::seeds::tokens().into_iter().filter(|seed| dpu_fuzz::token::accepted(seed)).count();
+    assert_eq!(taken, 4, "the one that is signed, and right claims in three spellings");
+    briefly("token");
+}
+
+#[test]
 fn traces() {
     briefly("trace");
 }

@@ -124,7 +124,8 @@ impl FrameWatch {
             if let Some(frame) = frame {
                 self.incoming_begins(frame);
             }
-            if let Some(frame) = done {
+            // A frame that was one too many counts no further, whether its end came with its beginning or later.
+            if let Some(frame) = done.filter(|_| self.verdict.is_none()) {
                 self.incoming_done(frame);
             }
         }
