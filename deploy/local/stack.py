@@ -144,7 +144,12 @@ def tour(stack: Stack) -> str:
     """Where everything is, and how to ask the first question."""
     run_dir = stack.settings.run_dir
     rows = [("API", f"{stack.url}/v1   (CA {stack.ca})")]
-    rows += [("keys", "sk-dev-alpha: no limits; sk-dev-beta: 60 requests/min, 4 at once   (those of dev.yaml)")]
+    rows += [
+        (
+            "keys",
+            "sk-dev-alpha: no limits; sk-dev-beta: 60 requests/min, 2,000 tokens/min, 4 at once   (those of dev.yaml)",
+        )
+    ]
     rows += [("desired state", f"{stack.effective.path}   (kill -HUP {stack.agent.pid} after a change)")]
     rows += [("journal", str(stack.journal))]
     rows += [(c.name, f"pid {c.pid}, {c.health}/readyz /metrics, log {c.log.name}") for c in stack.children]

@@ -6,7 +6,8 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import h2.config
@@ -14,7 +15,7 @@ import h2.connection
 import pytest
 
 from tests.integration.clients import BETA, trust
-from tests.integration.processes import Stack, total, until
+from tests.integration.processes import Stack, build, running, total, until
 
 CONCURRENCY_MAX = 4
 """Of tenant beta: what it could lose for good."""
@@ -65,6 +66,17 @@ class Unread:
         for stream in self.streams:
             self.h2.reset_stream(stream)
         self.flush()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Stack]:
+    """A stack whose tenant beta has its four places, and tokens for all that these tests ask for."""
+    made = build(tmp_path_factory.mktemp("gone"), certs)
+    config = made.config.read_text()
+    tokens = "token_rate: {tokens: 2000, per: 1m, burst: 2000}"
+    assert tokens in config
+    made.config.write_text(config.replace(tokens, "token_rate: {tokens: 1000000, per: 1m}"))
+    yield from running(made)
 
 
 @pytest.mark.parametrize("text", ["!echo tokens=800", "!echo tokens=2000 delay_ms=5"], ids=["finished", "running"])

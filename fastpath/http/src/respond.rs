@@ -15,8 +15,8 @@ pub struct Extra {
     values: [u8; EXTRA_BYTES_MAX],
 }
 
-/// Fields that one [`Extra`] takes: the product has 8 of them today.
-pub const EXTRA_FIELDS_MAX: usize = 12;
+/// Fields that one [`Extra`] takes: the product has 11 of them today.
+pub const EXTRA_FIELDS_MAX: usize = 16;
 
 /// Bytes of all values of one [`Extra`].
 pub const EXTRA_BYTES_MAX: usize = 384;
@@ -76,10 +76,21 @@ impl Extra {
     pub fn rate_requests(&mut self, limit: u32, remaining: u32, reset_ms: u64) {
         self.push_number("x-ratelimit-limit-requests", u64::from(limit));
         self.push_number("x-ratelimit-remaining-requests", u64::from(remaining));
-        let mut text = [0; 28];
-        let size = duration(&mut text, reset_ms);
+        self.push_duration("x-ratelimit-reset-requests", reset_ms);
+    }
+
+    /// `x-ratelimit-{limit,remaining,reset}-tokens`, of the tightest limit.
+    pub fn rate_tokens(&mut self, limit: u64, remaining: u64, reset_ms: u64) {
+        self.push_number("x-ratelimit-limit-tokens", limit);
+        self.push_number("x-ratelimit-remaining-tokens", remaining);
+        self.push_duration("x-ratelimit-reset-tokens", reset_ms);
+    }
+
+    fn push_duration(&mut self, name: &'static str, ms: u64) {
+        let mut text = [0; DURATION_BYTES_MAX];
+        let size = duration(&mut text, ms);
         if let Ok(text) = std::str::from_utf8(&text[..size]) {
-            self.push("x-ratelimit-reset-requests", text);
+            self.push(name, text);
         }
     }
 
@@ -101,8 +112,11 @@ impl Extra {
     }
 }
 
-/// "0ms", "999ms", "1s", "1.25s": what OpenAI's reset headers look like. Returns the bytes written.
-fn duration(text: &mut [u8; 28], ms: u64) -> usize {
+/// Enough for `u64::MAX` milliseconds.
+const DURATION_BYTES_MAX: usize = 32;
+
+/// "0ms", "999ms", "1s", "1.25s", "6m0s", "1h0m0s": what OpenAI's reset headers look like. Returns the bytes written.
+fn duration(text: &mut [u8; DURATION_BYTES_MAX], ms: u64) -> usize {
     let mut size = 0;
     let mut put = |part: &[u8]| {
         text[size..size + part.len()].copy_from_slice(part);
@@ -113,7 +127,16 @@ fn duration(text: &mut [u8; 28], ms: u64) -> usize {
         put(b"ms");
         return size;
     }
-    put(itoa::Buffer::new().format(ms / 1000).as_bytes());
+    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
+    if hours > 0 {
+        put(itoa::Buffer::new().format(hours).as_bytes());
+        put(b"h");
+    }
+    if hours > 0 || minutes > 0 {
+        put(itoa::Buffer::new().format(minutes).as_bytes());
+        put(b"m");
+    }
+    put(itoa::Buffer::new().format(ms / 1000 % 60).as_bytes());
     let part = ms % 1000;
     if part > 0 {
         let digits =

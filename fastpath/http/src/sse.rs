@@ -35,12 +35,14 @@ impl Stream {
         out.extend_from_slice(if self.usage_null { b",\"usage\":null}\n\n" } else { b"}\n\n" });
     }
 
-    /// Appends an event with the finish reason ("stop", "length"), where the worker sent none.
-    pub fn finish(&self, out: &mut Vec<u8>, finish_reason: &str) {
+    /// Appends an event with the finish reason ("stop", "length") of one choice, where the worker sent none.
+    pub fn finish(&self, out: &mut Vec<u8>, index: u32, finish_reason: &str) {
         let mut choices = Vec::with_capacity(80);
+        choices.extend_from_slice(b"[{\"index\":");
+        json::number(&mut choices, u64::from(index));
         choices.extend_from_slice(match self.kind {
-            Kind::Chat => b"[{\"index\":0,\"delta\":{},\"finish_reason\":".as_slice(),
-            Kind::Text => b"[{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":",
+            Kind::Chat => b",\"delta\":{},\"finish_reason\":".as_slice(),
+            Kind::Text => b",\"text\":\"\",\"logprobs\":null,\"finish_reason\":",
         });
         json::string(&mut choices, finish_reason);
         choices.extend_from_slice(b"}]");

@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::record::Record;
 use dpu_http::answer;
 use dpu_http::respond::Extra;
-use dpu_policy::RateView;
+use dpu_policy::Rates;
 use dpu_types::{Reason, Refusal, RequestId};
 use std::rc::Rc;
 
@@ -70,11 +70,11 @@ impl Drop for Ending {
 }
 /// The answer of a refusal: OpenAI's shape, `x-request-id`, `retry-after` where a retry may help.
 #[must_use]
-pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<RateView>) -> Answer {
+pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<Rates>) -> Answer {
     let info = refusal.reason.info();
     let mut body = Vec::with_capacity(256);
     answer::error_body(&mut body, refusal);
-    let mut extra = extra_fields(id, rate);
+    let mut extra = extra_fields(id, rate.unwrap_or_default());
     let waits = matches!(info.status, 429 | 503).then_some(1000);
     if let Some(ms) = refusal.retry_after_ms.or(waits) {
         extra.retry_after_ms(ms);
@@ -91,13 +91,16 @@ pub fn refusal_answer(refusal: &Refusal, id: RequestId, rate: Option<RateView>) 
     Answer { status, body, extra }
 }
 
-/// The fields that every answer has.
+/// The fields that every answer has, and `x-ratelimit-*` of a tenant with limits.
 #[must_use]
-pub fn extra_fields(id: RequestId, rate: Option<RateView>) -> Extra {
+pub fn extra_fields(id: RequestId, rate: Rates) -> Extra {
     let mut extra = Extra::new();
     extra.request_id(&id);
-    if let Some(rate) = rate {
-        extra.rate_requests(rate.limit, rate.remaining, rate.reset_ms);
+    if let Some(requests) = rate.requests {
+        extra.rate_requests(requests.limit, requests.remaining, requests.reset_ms);
+    }
+    if let Some(tokens) = rate.tokens {
+        extra.rate_tokens(tokens.limit, tokens.remaining, tokens.reset_ms);
     }
     extra
 }

@@ -11,7 +11,7 @@ use crate::programmed::Programmed;
 use crate::record::{Protocol, Record};
 use crate::slot::Slot;
 use dpu_http::answer;
-use dpu_policy::{Decision, RateView, TenantIndex};
+use dpu_policy::{Decision, Rates, TenantIndex};
 use dpu_types::{Endpoint, Reason, Refusal, RequestHead};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ pub fn admit(
     let (authorization, now_s) = (head.authorization.as_deref(), record.started_unix_ms / 1000);
     let tenant = caller.tenant(&plan, authorization, now_s, &mut core.tokens.borrow_mut())?;
     record.tenant = Some(Arc::clone(plan.policy.tenant_name(tenant)));
+    record.owner = Some(tenant);
     Ok(Admitted { plan, tenant })
 }
 
@@ -80,23 +81,37 @@ pub fn begin(
     match plan.policy.decide(tenant, head, body, limits.json, record.started) {
         Err(refused) => {
             record.model = refused.model;
-            refuse(core, record, &refused.refusal, refused.rate)
+            refuse(core, record, &refused.refusal, Some(*refused.rate))
         }
         // What is full here is full for every tenant: it is not theirs to pay.
         Ok(decision) if core.running() >= limits.requests_running_max => {
             decision.permit.refund_request();
             record.note_decision(&decision);
-            refuse(core, record, &Reason::RequestsFull.into(), decision.rate)
+            refuse_decided(core, record, decision, &Reason::RequestsFull.into())
         }
         Ok(decision) => dispatch(core, record, plan, decision, head.endpoint, limits.request_timeout_ms),
     }
 }
 
-/// An answer that says no.
-pub fn refuse(core: &Rc<Core>, mut record: Record, refusal: &Refusal, rate: Option<RateView>) -> Begun {
+/// An answer that says no. `rate` None: what is left to the record's tenant now, if it has one.
+pub fn refuse(core: &Rc<Core>, mut record: Record, refusal: &Refusal, rate: Option<Rates>) -> Begun {
+    let rate = rate.or_else(|| rate_now(core, &record));
     let answer = refusal_answer(refusal, record.request_id, rate);
     record.status = answer.status;
     answered(core, answer, record, refusal.reason)
+}
+
+/// Refuses what policy had let through: its tokens and its place go back before the answer says what is left.
+fn refuse_decided(core: &Rc<Core>, record: Record, decision: Decision, refusal: &Refusal) -> Begun {
+    drop(decision);
+    refuse(core, record, refusal, None)
+}
+
+fn rate_now(core: &Core, record: &Record) -> Option<Rates> {
+    let plan = core.programmed.borrow();
+    // An index is worth nothing to another plan.
+    let plan = plan.as_ref().filter(|plan| plan.epoch == record.epoch)?;
+    Some(plan.policy.rate(record.owner?, clock::now()))
 }
 
 fn answered(core: &Rc<Core>, answer: Answer, record: Record, reason: Reason) -> Begun {
@@ -110,14 +125,14 @@ fn list_models(
     plan: &Programmed,
     tenant: TenantIndex,
     head: &RequestHead,
-    rate: Option<RateView>,
+    rate: Rates,
 ) -> Begun {
     let created_s = record.started_unix_ms / 1000;
     let mut body = Vec::with_capacity(256);
     if head.endpoint == Endpoint::Model {
         let Some(name) = plan.policy.models(tenant).find(|name| ***name == *head.path_id) else {
             let refusal = Refusal::from(Reason::ModelNotFound).at("model");
-            return refuse(core, record, &refusal, rate);
+            return refuse(core, record, &refusal, Some(rate));
         };
         answer::model(&mut body, name, created_s);
     } else {
@@ -147,7 +162,7 @@ fn dispatch(
         Err(refusal) => {
             // It is not the tenant who is at fault.
             open.decision.permit.refund_request();
-            refuse(core, open.record, &refusal, open.decision.rate)
+            refuse_decided(core, open.record, open.decision, &refusal)
         }
         Ok(()) => Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open, avoid))),
     }
@@ -163,6 +178,7 @@ impl Record {
         self.edits.clone_from(&decision.edits);
         self.receipt_sha256 = Some(decision.receipt_sha256);
         self.stream = decision.stream;
+        self.tokens_granted = decision.token_budget;
     }
 
     /// A record for a request whose head was accepted now.

@@ -8,7 +8,7 @@ use crate::programmed::Programmed;
 use crate::record::Record;
 use crate::slot::{Slot, Told};
 use crate::worker::{self, Outstanding};
-use dpu_policy::{Permit, TokenCache};
+use dpu_policy::{Permit, Reservation, TokenCache};
 use dpu_types::{Dispatch, MonoNs, OwnKeyMap, Reason, RequestId};
 use dpu_ucx::{Client, Event, UcxTransport};
 use std::cell::{Cell, RefCell};
@@ -104,8 +104,17 @@ impl Open {
 struct Abandoned {
     record: Record,
     reason: Reason,
-    _permit: Permit,
-    _outstanding: Option<Outstanding>,
+    holding: Holding,
+}
+
+/// What a request holds until its record ends.
+pub struct Holding {
+    /// Its tokens; settled with the record.
+    pub tokens: Reservation,
+    /// The tenant's place.
+    pub permit: Permit,
+    /// The place at the worker, where it has one.
+    pub outstanding: Option<Outstanding>,
 }
 
 impl Core {
@@ -239,29 +248,48 @@ impl Core {
 
     /// Stops a request before its answer was written. Where the worker still has it, the record ends when that has
     /// confirmed; where the worker had ended it, and nobody has read that yet, the record ends at once.
-    pub fn abandon(
-        &self,
-        slot: &Slot,
-        record: Record,
-        reason: Reason,
-        permit: Permit,
-        outstanding: Option<Outstanding>,
-    ) {
+    pub fn abandon(&self, slot: &Slot, record: Record, reason: Reason, holding: Holding) {
         let id = record.request_id;
         self.forget(id);
-        let gone = Abandoned { record, reason, _permit: permit, _outstanding: outstanding };
-        let mut client = self.client.borrow_mut();
-        if client.as_mut().is_some_and(|client| client.cancel(id, reason, clock::now())) {
+        let gone = Abandoned { record, reason, holding };
+        if self.stop_engine(id, reason) {
             self.abandoned.borrow_mut().insert(id, gone);
-            self.kick.notify_one();
         } else {
             self.end_abandoned(gone, slot.take_last().as_ref());
         }
     }
 
+    /// Tells the worker to stop a request. False where it has ended already; else one last event follows.
+    pub fn stop_engine(&self, id: RequestId, reason: Reason) -> bool {
+        let mut client = self.client.borrow_mut();
+        let told = client.as_mut().is_some_and(|client| client.cancel(id, reason, clock::now()));
+        if told {
+            self.kick.notify_one();
+        }
+        told
+    }
+
+    /// Gives up on a request at `until`, where that is before its deadline.
+    pub fn hurry(&self, id: RequestId, until: MonoNs) {
+        if let Some(open) = self.slots.borrow_mut().get_mut(&id) {
+            open.deadline = open.deadline.min(until);
+        }
+    }
+
+    /// Settles the tokens of a request and ends its record.
+    pub fn settle(&self, record: &mut Record, reason: Reason, tokens: &mut Reservation) {
+        let now = clock::now();
+        let settled = tokens.settle(now);
+        (record.prompt_tokens, record.completion_tokens) = (settled.prompt, settled.completion);
+        self.end_at(record, reason, now);
+    }
+
     /// Counts and journals the end of a request.
     pub fn end(&self, record: &Record, reason: Reason) {
-        let now = clock::now();
+        self.end_at(record, reason, clock::now());
+    }
+
+    fn end_at(&self, record: &Record, reason: Reason, now: MonoNs) {
         self.counters.lock().ended(record, reason, now);
         if !self.journal.is_on() {
             return;
@@ -355,21 +383,21 @@ impl Core {
     }
 
     fn end_abandoned(&self, mut gone: Abandoned, last: Option<&Event>) {
-        let delivered = gone.record.completion_tokens;
-        match last {
+        let (record, tokens) = (&mut gone.record, &mut gone.holding.tokens);
+        let generated = match last {
             Some(Event::Cancelled { tokens_sent, tokens_wasted, cancel_us, .. }) => {
-                gone.record.tokens_wasted =
-                    tokens_sent.saturating_sub(delivered).saturating_add(*tokens_wasted);
-                gone.record.cancel_us = Some(*cancel_us);
+                record.cancel_us = Some(*cancel_us);
+                tokens_sent.saturating_add(*tokens_wasted)
             }
             Some(Event::End { summary, .. } | Event::Result { summary, .. }) => {
-                gone.record.prompt_tokens = summary.prompt_tokens;
-                gone.record.cached_tokens = summary.cached_tokens;
-                gone.record.tokens_wasted = summary.completion_tokens.saturating_sub(delivered);
+                tokens.prompt_was(summary.prompt_tokens);
+                record.cached_tokens = summary.cached_tokens;
+                summary.completion_tokens
             }
-            _ => {}
-        }
-        self.end(&gone.record, gone.reason);
+            _ => 0,
+        };
+        record.tokens_wasted = generated.saturating_sub(tokens.settle(clock::now()).completion);
+        self.settle(record, gone.reason, tokens);
     }
 }
 

@@ -7,10 +7,12 @@
 pub mod place;
 
 use crate::answer::{extra_fields, refusal_answer, Answer};
+use crate::choices;
 use crate::clock;
-use crate::core::Core;
+use crate::core::{Core, Holding};
 use crate::credit::Credit;
 use crate::health::Verdict;
+use crate::meter::{Handed, Meter};
 use crate::placement::Avoid;
 use crate::programmed::Programmed;
 use crate::record::Record;
@@ -19,12 +21,16 @@ use crate::waiting::Waiting;
 use crate::worker::Outstanding;
 use dpu_http::respond::Extra;
 use dpu_http::{answer, sse, Kind, Usage};
-use dpu_policy::Decision;
+use dpu_policy::{Decision, Rates};
 use dpu_types::{Endpoint, MonoNs, Reason, Refusal, RequestId};
 use dpu_ucx::{tokens_frame_bytes, Event, Summary};
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+
+/// How long an engine that has said all that was granted may take for its last word. It is due at once: what comes
+/// later has not heard of the budget, and its client has waited enough.
+const LAST_WORD_MS: u64 = 250;
 
 /// Bytes of events rendered in one step before they are written: keeps one fast stream from growing its buffer
 /// while the client reads.
@@ -64,13 +70,19 @@ pub struct Exchange {
     avoid: Avoid,
     /// Why it was taken from its first worker.
     retried_after: Option<Reason>,
+    meter: Meter,
+    /// The choices that have their finish reason, where there are several.
+    finished: Vec<u32>,
+    /// The budget ended it, and the worker has not confirmed yet that it stopped.
+    confirming: bool,
+    hurried: bool,
 }
 
 /// What lasts until the record ends.
 pub struct Open {
     /// The record.
     pub record: Record,
-    /// The decision, with the tenant's permit.
+    /// The decision, with the tenant's permit and the request's tokens.
     pub decision: Decision,
     /// Where it is.
     pub held: Held,
@@ -123,6 +135,10 @@ impl Exchange {
         let model_asked = Arc::clone(&decision.model_asked);
         let stream = || sse::Stream::new(kind, id, created_s, &model_asked, decision.include_usage);
         Self {
+            meter: Meter::new(decision.choices),
+            finished: Vec::new(),
+            confirming: false,
+            hurried: false,
             stream: decision.stream.then(stream),
             extra: extra_fields(*id, decision.rate),
             core,
@@ -153,10 +169,13 @@ impl Exchange {
     pub async fn step(&mut self, out: &mut Vec<u8>) -> Step {
         // Whoever asks for more has handed to TLS what it was given before.
         self.give_credit();
+        if let Some(open) = &mut self.open {
+            self.meter.all_handed(&mut open.decision.tokens);
+        }
         if let Some(step) = self.come_to_a_worker(out).await {
             return step;
         }
-        let mut told = self.slot.next().await;
+        let mut told = self.next().await;
         loop {
             if let Some(step) = self.take(told, out) {
                 return step;
@@ -171,10 +190,30 @@ impl Exchange {
                     // The buffer is full: one more event has been taken and is rendered too, then it is written.
                     return self.take(next, out).unwrap_or(Step::Events);
                 }
-                None if out.is_empty() => self.slot.next().await,
+                None if out.is_empty() => self.next().await,
                 None => return Step::Events,
             };
         }
+    }
+
+    /// The next thing told. An engine that has said all that was granted has little time left for its last word.
+    async fn next(&mut self) -> Told {
+        if let Some(told) = self.slot.try_next() {
+            return told;
+        }
+        let reached = |open: &Open| open.decision.tokens.is_reached();
+        if !self.hurried && self.stream.is_some() && self.open.as_ref().is_some_and(reached) {
+            self.hurried = true;
+            self.core.hurry(self.id(), clock::now().plus_ms(LAST_WORD_MS));
+        }
+        self.slot.next().await
+    }
+
+    /// For whoever writes: how many bytes of this step's events, or of the answer's body, TLS has taken. Only asked
+    /// for where writing fails; who asks for another step has handed over everything.
+    #[must_use]
+    pub fn handed(&self) -> Handed {
+        self.meter.handed()
     }
 
     /// Ready when we end the request while its answer is still being written: nobody reads it.
@@ -195,8 +234,9 @@ impl Exchange {
     /// The last bytes were handed to TLS: the record ends.
     pub fn written(mut self) {
         let reason = self.ended.unwrap_or(Reason::Internal);
-        if let Some(open) = self.open.take() {
-            self.core.end(&open.record, reason);
+        if let Some(mut open) = self.open.take() {
+            self.meter.all_handed(&mut open.decision.tokens);
+            self.close(open, reason);
         }
     }
 
@@ -212,8 +252,7 @@ impl Exchange {
                 Some(self.stop(Reason::WorkerOutOfTurn, out))
             }
             Told::Frame(Event::Tokens { token_count, choices, finish, .. }) => {
-                self.take_tokens(token_count, &choices, finish, out);
-                None
+                self.take_tokens(token_count, &choices, finish, out)
             }
             Told::Frame(Event::End { summary, .. }) => Some(self.take_end(&summary, out)),
             Told::Frame(Event::Result { summary, choices, .. }) => {
@@ -233,6 +272,8 @@ impl Exchange {
                 self.let_go(Verdict::Failed);
                 Some(self.fail(Reason::WorkerFailed, out))
             }
+            // It has said all that was granted: the missing last word is ours to say.
+            Told::Stop(Reason::WorkerTimeout) if self.hurried => Some(self.end_at_budget(out)),
             Told::Stop(reason) => Some(self.stop(reason, out)),
         }
     }
@@ -255,18 +296,32 @@ impl Exchange {
         self.open.as_ref().map_or(RequestId::NONE, |open| open.record.request_id)
     }
 
-    fn take_tokens(&mut self, token_count: u32, choices: &[u8], finish: bool, out: &mut Vec<u8>) {
-        let (Some(stream), Some(open)) = (&self.stream, &mut self.open) else { return };
-        stream.chunk(out, choices);
+    fn take_tokens(
+        &mut self,
+        token_count: u32,
+        choices: &[u8],
+        finish: bool,
+        out: &mut Vec<u8>,
+    ) -> Option<Step> {
+        let (Some(stream), Some(open)) = (&self.stream, &mut self.open) else { return None };
         self.credit.taken += tokens_frame_bytes(choices.len()) as u64;
-        open.record.completion_tokens = open.record.completion_tokens.saturating_add(token_count);
+        let tokens = self.meter.count(token_count);
+        if !open.decision.tokens.plan(tokens) {
+            return Some(self.end_at_budget(out));
+        }
+        stream.chunk(out, choices);
+        self.meter.rendered(tokens, out.len());
         if token_count > 0 && open.record.first_token.is_none() {
             open.record.first_token = Some(clock::now());
+        }
+        if finish && open.decision.choices > 1 {
+            self.finished.extend(choices::finished(choices));
         }
         self.finish_seen |= finish;
         if !std::mem::replace(&mut self.events_sent, true) {
             self.note_heard();
         }
+        None
     }
 
     fn take_end(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Step {
@@ -278,16 +333,45 @@ impl Exchange {
         self.let_go(Verdict::Answered);
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
-        if let Some(stream) = &self.stream {
-            if !self.finish_seen {
-                stream.finish(out, &summary.finish);
-            }
-            if self.open.as_ref().is_some_and(|open| open.decision.include_usage) {
-                stream.usage(out, usage);
-            }
-            sse::done(out);
-        }
+        self.last_events(&summary.finish, usage, out);
+        self.meter.ends(summary.completion_tokens, out.len());
         Step::LastEvents
+    }
+
+    /// The engine has not ended, and what was granted is sent: ends the stream in its place, and stops it.
+    fn end_at_budget(&mut self, out: &mut Vec<u8>) -> Step {
+        self.ended = Some(Reason::None);
+        self.confirming = true;
+        self.core.stop_engine(self.id(), Reason::BudgetEnded);
+        let Some(open) = &mut self.open else { return Step::LastEvents };
+        open.record.status = 200;
+        open.record.budget_ended = true;
+        let tokens = &mut open.decision.tokens;
+        tokens.cut();
+        let usage = Usage {
+            // The engine counts the prompt at its end, which nobody waits for.
+            prompt_tokens: tokens.prompt_so_far(),
+            cached_tokens: 0,
+            completion_tokens: tokens.planned(),
+        };
+        self.last_events("length", usage, out);
+        Step::LastEvents
+    }
+
+    /// The finish reason of every choice that has none, usage where it was asked for, and the end.
+    fn last_events(&self, finish: &str, usage: Usage, out: &mut Vec<u8>) {
+        let (Some(stream), Some(open)) = (&self.stream, &self.open) else { return };
+        let unfinished = |index: &u32| match open.decision.choices {
+            1 => !self.finish_seen,
+            _ => !self.finished.contains(index),
+        };
+        for index in (0..open.decision.choices).filter(unfinished) {
+            stream.finish(out, index, finish);
+        }
+        if open.decision.include_usage {
+            stream.usage(out, usage);
+        }
+        sse::done(out);
     }
 
     fn take_result(&mut self, summary: &Summary, choices: &[u8], out: &mut Vec<u8>) -> Step {
@@ -297,6 +381,12 @@ impl Exchange {
             return self.fail(Reason::WorkerOutOfTurn, out);
         }
         self.let_go(Verdict::Answered);
+        if !self.open.as_mut().is_some_and(|open| open.decision.tokens.plan(summary.completion_tokens)) {
+            // More than was granted is not sent, and half of a whole answer is none.
+            return self.fail(Reason::AnswerTooLarge, out);
+        }
+        // It is one thing: where TLS has any of it, it was sent.
+        self.meter.rendered(summary.completion_tokens, 1);
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
         let mut body = Vec::with_capacity(choices.len() + 320);
@@ -311,16 +401,31 @@ impl Exchange {
         } else {
             answer::completion(&mut body, self.kind, &id, self.created_s, &self.model_asked, choices, usage);
         }
-        Step::Answer(Box::new(Answer { status: 200, body, extra: self.extra.clone() }))
+        Step::Answer(Box::new(Answer { status: 200, body, extra: self.extra_now() }))
     }
 
-    /// Copies the engine's figures; for a stream, its completion count trues ours up.
+    /// The fields of an answer that comes whole: what is left is known better now than when the request began.
+    fn extra_now(&self) -> Extra {
+        match &self.open {
+            Some(open) if open.decision.tokens.is_limited() => {
+                let tokens = open.decision.tokens.view(clock::now());
+                extra_fields(open.record.request_id, Rates { tokens, ..open.decision.rate })
+            }
+            _ => self.extra.clone(),
+        }
+    }
+
+    /// Takes the engine's figures.
     fn note_summary(&mut self, summary: &Summary) -> Usage {
         if let Some(open) = &mut self.open {
             open.record.status = 200;
-            open.record.prompt_tokens = summary.prompt_tokens;
+            let tokens = &mut open.decision.tokens;
+            tokens.prompt_was(summary.prompt_tokens);
+            if tokens.is_short() && summary.completion_tokens >= tokens.grant() {
+                tokens.cut();
+                open.record.budget_ended = true;
+            }
             open.record.cached_tokens = summary.cached_tokens;
-            open.record.completion_tokens = summary.completion_tokens;
             open.record.queue_us = summary.queue_us;
         }
         Usage {
@@ -334,11 +439,25 @@ impl Exchange {
     fn stop(&mut self, reason: Reason, out: &mut Vec<u8>) -> Step {
         self.note_stop(reason);
         let step = self.fail(reason, out);
-        if let Some(open) = self.open.take() {
-            let outstanding = open.held.outstanding();
-            self.core.abandon(&self.slot, open.record, reason, open.decision.permit, outstanding);
+        if let Some(mut open) = self.open.take() {
+            self.meter.commit(&mut open.decision.tokens);
+            self.abandon(open, reason);
         }
         step
+    }
+
+    fn abandon(&self, open: Open, reason: Reason) {
+        let Decision { tokens, permit, .. } = open.decision;
+        let holding = Holding { tokens, permit, outstanding: open.held.outstanding() };
+        self.core.abandon(&self.slot, open.record, reason, holding);
+    }
+
+    /// The record ends: at once, or when the worker has confirmed that it stopped.
+    fn close(&self, mut open: Open, reason: Reason) {
+        if self.confirming {
+            return self.abandon(open, reason);
+        }
+        self.core.settle(&mut open.record, reason, &mut open.decision.tokens);
     }
 
     /// An answer with an error status where nothing was sent, an error event where something was.
@@ -359,11 +478,17 @@ impl Exchange {
             sse::error_event(out, refusal);
             return Step::LastEvents;
         }
-        let rate = self.open.as_ref().and_then(|open| open.decision.rate);
+        let rate = self.open.as_ref().map(|open| {
+            open.decision.permit.refund_request();
+            let now = clock::now();
+            Rates {
+                tokens: open.decision.tokens.view(now),
+                ..self.plan.policy.rate(open.decision.tenant, now)
+            }
+        });
         let answer = refusal_answer(refusal, self.id(), rate);
         if let Some(open) = &mut self.open {
             open.record.status = answer.status;
-            open.decision.permit.refund_request();
         }
         Step::Answer(Box::new(answer))
     }
@@ -380,12 +505,10 @@ impl Drop for Exchange {
         if matches!(reason, Reason::ClientGone | Reason::ClientTooSlow) {
             open.record.status = reason.info().status;
         }
+        self.meter.commit(&mut open.decision.tokens);
         match self.ended {
-            None => {
-                let outstanding = open.held.outstanding();
-                self.core.abandon(&self.slot, open.record, reason, open.decision.permit, outstanding);
-            }
-            Some(_) => self.core.end(&open.record, reason),
+            None => self.abandon(open, reason),
+            Some(_) => self.close(open, reason),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The request path as a whole: its cores, the plan that they serve by, its status and its end.
 
+use crate::clock;
 use crate::core::Flag;
 use crate::core_thread::{Command, CoreConfig, CoreHandle};
 use crate::counters::CoreCounters;
@@ -93,6 +94,7 @@ impl FastPath {
             return Applied { applied: true, epoch, ..Applied::default() };
         }
         let refused = |problems| Applied { epoch, problems, ..Applied::default() };
+        self.limits.set_now(clock::now());
         let plan = match Programmed::build(bytes, &self.limits, programmed.as_deref()) {
             Ok(plan) => Arc::new(plan),
             Err(problems) => return refused(problems),
@@ -105,6 +107,7 @@ impl FastPath {
         if let Err(why) = adopt(&cores, &plan, sockets) {
             return refused(vec![problem("plan", &why, "restart the fast path; its log has more")]);
         }
+        plan.policy.adopt(clock::now());
         *programmed = Some(Arc::clone(&plan));
         Applied { applied: true, changed: true, epoch: plan.epoch, problems: Vec::new() }
     }
@@ -152,6 +155,20 @@ impl FastPath {
             core.counters.add_to(&mut total);
         }
         total
+    }
+
+    /// Tokens debited and refunded since the start, by tenant and model.
+    #[must_use]
+    pub fn token_totals(&self) -> Vec<(Arc<str>, Arc<str>, dpu_policy::Totals)> {
+        self.limits.totals()
+    }
+
+    /// Calls `look` with every token bucket of the plan.
+    pub fn token_levels(&self, look: impl FnMut(dpu_policy::TokenLevel<'_>)) {
+        let programmed = lock(&self.programmed).clone();
+        if let Some(plan) = programmed {
+            plan.policy.token_levels(clock::now()).for_each(look);
+        }
     }
 
     /// The plan's listeners with their open connections.

@@ -15,6 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use dpu_http::respond::{self, ResponseHead, EVENT_STREAM, JSON};
 use dpu_http::{BodyDecoder, BodyFraming, Head, HeadParser};
 use dpu_types::{Reason, Refusal};
+use std::cell::Cell;
 use std::future::{poll_fn, Future};
 use std::io;
 use std::mem::MaybeUninit;
@@ -290,7 +291,8 @@ impl Connection<'_> {
             };
             if let Step::Answer(answer) = step {
                 self.put_answer(&answer, framing);
-                if let Err(error) = self.write_out().await {
+                let before = self.out.len().saturating_sub(answer.body.len());
+                if let Err(error) = self.write_counted(&exchange.handed(), before).await {
                     exchange.unwritten(self.unwritten(&error));
                     return Err(error);
                 }
@@ -302,11 +304,11 @@ impl Connection<'_> {
                 begun = true;
             }
             let last = matches!(step, Step::LastEvents);
-            self.put_events(&events, last, framing.http10);
-            let stopped = exchange.stopped();
+            let before = self.put_events(&events, last, framing.http10);
+            let (stopped, handed) = (exchange.stopped(), exchange.handed());
             let written = tokio::select! {
                 biased;
-                written = self.write_out() => written,
+                written = self.write_counted(&handed, before) => written,
                 () = stopped, if !last => {
                     exchange.stop_unwritten();
                     return Ok(Next::Close);
@@ -360,15 +362,18 @@ impl Connection<'_> {
         respond::h1_stream_head(&mut self.out, &head, framing.keep_alive, framing.http10);
     }
 
-    fn put_events(&mut self, events: &[u8], last: bool, http10: bool) {
+    /// Frames the events of a step; says how many bytes go out before the first of them.
+    fn put_events(&mut self, events: &[u8], last: bool, http10: bool) -> usize {
         if http10 {
             self.out.extend_from_slice(events);
-            return;
+            return self.out.len() - events.len();
         }
         respond::chunk(&mut self.out, events);
+        let before = self.out.len().saturating_sub(events.len() + 2); // CR LF
         if last {
             respond::last_chunk(&mut self.out);
         }
+        before
     }
 
     /// Why an answer could not be written.
@@ -381,8 +386,20 @@ impl Connection<'_> {
 
     /// Hands everything to TLS, in `write_timeout` or not at all.
     async fn write_out(&mut self) -> io::Result<()> {
+        self.write_counted(&Cell::new(0), 0).await
+    }
+
+    /// The same, and `handed` says how many bytes behind the first `before` TLS has taken, also where it fails.
+    async fn write_counted(&mut self, handed: &Cell<usize>, before: usize) -> io::Result<()> {
         let write = async {
-            self.io.write_all(&self.out).await?;
+            let mut taken = 0;
+            while taken < self.out.len() {
+                match self.io.write(&self.out[taken..]).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    bytes => taken += bytes,
+                }
+                handed.set(taken.saturating_sub(before));
+            }
             self.io.flush().await
         };
         let until = || Instant::now() + self.limits.write_timeout;

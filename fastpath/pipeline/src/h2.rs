@@ -20,6 +20,7 @@ use dpu_types::Reason;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use io::Shared;
+use std::cell::Cell;
 use std::future::{poll_fn, Future};
 use std::pin::pin;
 use std::rc::Rc;
@@ -153,7 +154,7 @@ async fn run_on(
             shared.answer_begun();
         }
         if let Step::Answer(ready) = step {
-            send_answer(core, answer, &ready, false, limits).await?;
+            send_counted(core, answer, &ready, limits, &exchange.handed()).await?;
             return Ok(true);
         }
         if sending.is_none() {
@@ -161,10 +162,10 @@ async fn run_on(
         }
         let Some(stream) = &mut sending else { return Err(Gone) };
         let last = matches!(step, Step::LastEvents);
-        let stopped = exchange.stopped();
+        let (stopped, handed) = (exchange.stopped(), exchange.handed());
         tokio::select! {
             biased;
-            sent = send_data(stream, Bytes::copy_from_slice(&events), last, limits) => sent?,
+            sent = send_data(stream, Bytes::copy_from_slice(&events), last, limits, &handed) => sent?,
             () = stopped, if !last => {
                 stream.send_reset(h2::Reason::CANCEL);
                 return Ok(false);
@@ -214,22 +215,56 @@ async fn send_answer(
     bodiless: bool,
     limits: &Limits,
 ) -> Result<(), Unsent> {
+    match send_answer_head(core, to, answer, bodiless)? {
+        Some(mut stream) => send_body(&mut stream, answer, limits, &Cell::new(0)).await,
+        None => Ok(()),
+    }
+}
+
+/// An answer with tokens in it; `handed` as for `send_data`.
+async fn send_counted(
+    core: &Core,
+    to: &mut SendResponse<Bytes>,
+    answer: &Answer,
+    limits: &Limits,
+    handed: &Cell<usize>,
+) -> Result<(), Unsent> {
+    match send_answer_head(core, to, answer, false)? {
+        Some(mut stream) => send_body(&mut stream, answer, limits, handed).await,
+        None => Ok(()),
+    }
+}
+
+/// None where no body follows.
+fn send_answer_head(
+    core: &Core,
+    to: &mut SendResponse<Bytes>,
+    answer: &Answer,
+    bodiless: bool,
+) -> Result<Option<SendStream<Bytes>>, Unsent> {
     let date = core.date();
     let head = ResponseHead { status: answer.status, content_type: JSON, date: &date, extra: &answer.extra };
     let response = respond::h2_response(&head, Some(answer.body.len()));
-    if bodiless {
-        return to.send_response(response, true).map(drop).map_err(|_| Gone);
-    }
-    let mut stream = to.send_response(response, false).map_err(|_| Gone)?;
-    send_data(&mut stream, Bytes::copy_from_slice(&answer.body), true, limits).await
+    let stream = to.send_response(response, bodiless).map_err(|_| Gone)?;
+    Ok((!bodiless).then_some(stream))
 }
 
-/// Sends as the client's window allows, in `write_timeout` or not at all.
+async fn send_body(
+    stream: &mut SendStream<Bytes>,
+    answer: &Answer,
+    limits: &Limits,
+    handed: &Cell<usize>,
+) -> Result<(), Unsent> {
+    send_data(stream, Bytes::copy_from_slice(&answer.body), true, limits, handed).await
+}
+
+/// Sends as the client's window allows, in `write_timeout` or not at all; `handed` counts the bytes that were taken.
 async fn send_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,
     last: bool,
     limits: &Limits,
+    handed: &Cell<usize>,
 ) -> Result<(), Unsent> {
     let send = async {
         if data.is_empty() {
@@ -244,6 +279,7 @@ async fn send_data(
             let part = data.split_to(granted);
             let end = last && data.is_empty();
             stream.send_data(part, end).map_err(|_| Gone)?;
+            handed.set(handed.get() + granted);
         }
         Ok(())
     };

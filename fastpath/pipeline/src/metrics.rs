@@ -8,6 +8,7 @@ use dpu_types::Endpoint;
 use dpu_ucx::SessionCounters;
 use serde::Serialize;
 
+mod budget;
 mod gen_ai;
 mod steering;
 
@@ -38,6 +39,7 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
     let mut all = requests(&counters);
     all.extend(connections(&counters, fast_path));
     all.push(tokens(&counters));
+    all.extend(budget::families(fast_path));
     all.extend(gen_ai::families(&counters));
     all.extend(stages(&counters.stages));
     all.push(capped(&counters));

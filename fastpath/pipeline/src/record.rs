@@ -1,7 +1,7 @@
 //! The decision record: what was decided about one request and how it ended. One JSON line each.
 
 use crate::clock;
-use dpu_policy::{Edit, Why};
+use dpu_policy::{Edit, TenantIndex, Why};
 use dpu_types::{Endpoint, MonoNs, Reason, RequestId, Trace};
 use serde::Serialize;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub struct Record {
     pub parent_span_id: u64,
     /// Empty until authenticated.
     pub tenant: Option<Arc<str>>,
+    /// The same in the policy of `epoch`.
+    pub owner: Option<TenantIndex>,
     /// What was asked for; `None` where the path or method is not served.
     pub endpoint: Option<Endpoint>,
     /// HTTP version.
@@ -101,12 +103,16 @@ pub struct Record {
     pub status: u16,
     /// Tried on a second worker.
     pub retried: bool,
-    /// Tokens of the prompt, by the engine's count.
+    /// Tokens of the prompt that were debited: by the engine's count, by our estimate where it began and never said.
     pub prompt_tokens: u32,
     /// Of these from the prefix cache.
     pub cached_tokens: u32,
-    /// Completion tokens handed to TLS.
+    /// Completion tokens handed to TLS, which are those that were debited.
     pub completion_tokens: u32,
+    /// Completion tokens that the limits granted.
+    pub tokens_granted: u32,
+    /// The answer has all the tokens that the limits granted, and was ended there.
+    pub budget_ended: bool,
     /// Generated after the client had gone.
     pub tokens_wasted: u32,
     /// Waiting for a slot at the worker.
@@ -130,6 +136,7 @@ impl Record {
             parent_span_id: 0,
             request_id,
             tenant: None,
+            owner: None,
             endpoint,
             protocol,
             model_asked: None,
@@ -150,6 +157,8 @@ impl Record {
             prompt_tokens: 0,
             cached_tokens: 0,
             completion_tokens: 0,
+            tokens_granted: 0,
+            budget_ended: false,
             tokens_wasted: 0,
             queue_us: 0,
             cancel_us: None,
@@ -196,6 +205,8 @@ impl Record {
             prompt_tokens: self.prompt_tokens,
             cached_tokens: self.cached_tokens,
             completion_tokens: self.completion_tokens,
+            tokens_granted: self.tokens_granted,
+            budget_ended: self.budget_ended,
             tokens_wasted: self.tokens_wasted,
             queue_ms: ms(self.queue_us.saturating_mul(1000)),
             cancel_ms: self.cancel_us.map(|us| ms(us.saturating_mul(1000))),
@@ -242,6 +253,8 @@ struct Line<'r> {
     prompt_tokens: u32,
     cached_tokens: u32,
     completion_tokens: u32,
+    tokens_granted: u32,
+    budget_ended: bool,
     tokens_wasted: u32,
     queue_ms: f64,
     cancel_ms: Option<f64>,

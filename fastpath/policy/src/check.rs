@@ -1,8 +1,8 @@
 //! The plan checked again at the trust border: what the agent sends is believed only after this.
 
-use crate::limits::Gcra;
+use crate::limits::{is_countable, Gcra, TOKENS_MAX};
 use crate::steer::BUCKETS;
-use dpu_types::plan::{Arm, Model, Plan, Problem, Tenant, Worker};
+use dpu_types::plan::{Arm, Model, Plan, Problem, Tenant, TokenRate, Worker};
 use std::collections::{BTreeMap, HashSet};
 
 /// Tenants that a plan may have.
@@ -26,6 +26,7 @@ pub(crate) fn problems(plan: &Plan) -> Vec<Problem> {
     check.models(&plan.models, &plan.workers);
     check.tenants(&plan.tenants, &plan.models);
     check.problems.extend(crate::steer::settings::problems(plan));
+    check.token_rate("token_rate", plan.token_rate.as_ref());
     check.problems
 }
 
@@ -80,6 +81,7 @@ impl Check {
                 self.unique(&mut names, &format!("models[{i}].aliases[{j}]"), alias);
             }
             self.arms(&format!("models[{i}]"), model, workers);
+            self.token_rate(&format!("models[{i}].token_rate"), model.token_rate.as_ref());
         }
     }
 
@@ -180,10 +182,18 @@ impl Check {
         }
     }
 
+    fn token_rate(&mut self, entry: &str, rate: Option<&TokenRate>) {
+        let Some(rate) = rate.filter(|rate| !is_countable(rate)) else { return };
+        let what = format!("{} tokens in {} ms, burst {}", rate.tokens, rate.interval_ms, rate.burst);
+        let fix = format!("make each 1 to {TOKENS_MAX}, and at most 1,000,000,000 tokens a second");
+        self.add(entry, what, fix);
+    }
+
     fn tenant_limits(&mut self, entry: &str, tenant: &Tenant) {
         if u8::try_from(tenant.priority).is_err() {
             self.add(format!("{entry}.priority"), format!("{}", tenant.priority), "use 0 (lowest) to 255");
         }
+        self.token_rate(&format!("{entry}.token_rate"), tenant.token_rate.as_ref());
         let Some(rate) = &tenant.request_rate else { return };
         if Gcra::new(rate.requests, rate.interval_ms, rate.burst).is_none() {
             let what = format!("{} requests in {} ms, burst {}", rate.requests, rate.interval_ms, rate.burst);

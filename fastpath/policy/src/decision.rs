@@ -1,6 +1,6 @@
 //! What a decision is: everything that the next stage and the record of the request need.
 
-use crate::limits::{Permit, RateView};
+use crate::limits::{Permit, Rates, Reservation};
 use crate::TenantIndex;
 use bytes::Bytes;
 use dpu_types::Refusal;
@@ -41,8 +41,11 @@ pub struct Decision {
     pub stream: bool,
     /// The caller wants usage in the stream (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// Completion tokens at most, over all choices; 0 where the endpoint generates none (embeddings).
+    /// Completion tokens at most, over all choices: what was asked for, or what the token limits left of it; 0 where
+    /// the endpoint generates none (embeddings).
     pub token_budget: u32,
+    /// Choices of the answer.
+    pub choices: u32,
     /// 0 is lowest.
     pub priority: u8,
     /// Turns in the queue beside tenants of the same priority.
@@ -55,8 +58,10 @@ pub struct Decision {
     pub edits: Vec<Edit>,
     /// Workers of the arm, as indices into the plan's list; never empty.
     pub workers: Arc<[usize]>,
-    /// The tenant's request rate after this request.
-    pub rate: Option<RateView>,
+    /// What is left to the tenant after this request.
+    pub rate: Rates,
+    /// The request's tokens: settle it when the request ends; dropped, it settles by itself.
+    pub tokens: Reservation,
     /// Gives the tenant's place back when it is dropped: keep it until the last byte of the answer.
     pub permit: Permit,
 }
@@ -68,6 +73,6 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Our name of the model, where it was known by then.
     pub model: Option<Arc<str>>,
-    /// The tenant's request rate; a refusal does not use it up.
-    pub rate: Option<RateView>,
+    /// What is left to the tenant; a refusal uses nothing up.
+    pub rate: Box<Rates>,
 }

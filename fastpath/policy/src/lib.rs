@@ -18,6 +18,8 @@ pub use auth::{KeyFiles, TenantIndex, TokenCache, TokenCounts, FILE_BYTES_MAX as
 pub use check::{ALIASES_MAX, MODELS_MAX, TENANTS_MAX, WORKERS_MAX};
 pub use decision::{Decision, Edit, Refused};
 pub use json::JsonLimits;
-pub use limits::{LimitState, Permit, RateView};
-pub use policy::Policy;
+pub use limits::{
+    LimitState, Permit, RateView, Rates, Reservation, Scope, Settled, TokenView, Totals, LEDGERS_MAX,
+};
+pub use policy::{Policy, TokenLevel};
 pub use steer::{bucket_of, choose, queue_of, steering_of, Candidate, Warmth, Why, BUCKETS};

@@ -1,11 +1,24 @@
-//! Requests per interval (GCRA) and requests at once, per tenant. Time is told, never asked for.
+//! Requests per interval (GCRA) and requests at once, per tenant; tokens per interval, per tenant, per model and for
+//! all. Time is told, never asked for.
 //!
 //! How much a tenant has used lives in [`LimitState`] and outlives a plan; how much it may use is the plan's. Each
 //! tenant has one theoretical arrival time (TAT, nanoseconds): the time at which all that was taken is paid off. A
 //! request moves it on by the emission interval T = interval / requests, and may do so while it stays within
 //! burst x T of now (ITU-T I.371 annex A, "virtual scheduling").
 
+mod bucket;
+mod ledger;
+mod reservation;
+
+pub(crate) use bucket::{is_countable, Bucket, Level, TOKENS_MAX};
+pub use bucket::{Scope, TokenView};
+pub(crate) use ledger::Ledger;
+pub use ledger::{Totals, LEDGERS_MAX};
+pub(crate) use reservation::{tightest, Ask, Buckets};
+pub use reservation::{Reservation, Settled};
+
 use dpu_types::MonoNs;
+use ledger::Ledgers;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +32,10 @@ const NS_PER_MS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct LimitState {
     tenants: Mutex<HashMap<Arc<str>, Arc<Usage>>>,
+    models: Mutex<HashMap<Arc<str>, Arc<Level>>>,
+    all: Arc<Level>,
+    ledgers: Ledgers,
+    now_ns: AtomicU64,
 }
 
 impl LimitState {
@@ -42,6 +59,44 @@ impl LimitState {
         usages
     }
 
+    /// The level of each of these models, kept from earlier plans where there is one; forgets as `usage_of` does.
+    pub(crate) fn levels_of(&self, names: &[Arc<str>]) -> Vec<Arc<Level>> {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let levels =
+            names.iter().map(|name| Arc::clone(models.entry(Arc::clone(name)).or_default())).collect();
+        if models.len() > TENANTS_KEPT_MAX {
+            let wanted: HashSet<&Arc<str>> = names.iter().collect();
+            models.retain(|name, level| wanted.contains(name) || Arc::strong_count(level) > 1);
+        }
+        levels
+    }
+
+    /// The level of the bucket for all.
+    pub(crate) fn level_of_all(&self) -> Arc<Level> {
+        Arc::clone(&self.all)
+    }
+
+    /// The ledger of a tenant for a model.
+    pub(crate) fn ledger_of(&self, tenant: &Arc<str>, model: &Arc<str>) -> Arc<Ledger> {
+        self.ledgers.of(tenant, model)
+    }
+
+    /// Tokens debited and refunded since the start: tenant, model, sums. Bounded by `LEDGERS_MAX`.
+    #[must_use]
+    pub fn totals(&self) -> Vec<(Arc<str>, Arc<str>, Totals)> {
+        self.ledgers.totals()
+    }
+
+    /// Tells the time to the plans that are built from here on: a bucket whose rate changes goes on from now.
+    pub fn set_now(&self, now: MonoNs) {
+        self.now_ns.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The time that was told last.
+    pub(crate) fn now(&self) -> MonoNs {
+        MonoNs(self.now_ns.load(Ordering::Relaxed))
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.tenants.lock().map_or(0, |tenants| tenants.len())
@@ -58,6 +113,17 @@ pub(crate) struct Usage {
     /// The emission interval that `tat_ns` was counted with; 0 before the first request.
     emission_ns: AtomicU64,
     in_flight: AtomicU32,
+    /// Apart, so that a tenant without a token limit touches none of it.
+    pub(crate) tokens: Arc<Level>,
+}
+
+/// What is left to a tenant, for `x-ratelimit-*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests; None where they are not limited.
+    pub requests: Option<RateView>,
+    /// Tokens of the tightest bucket; None where there is none.
+    pub tokens: Option<TokenView>,
 }
 
 /// A tenant's request rate, for `x-ratelimit-{limit,remaining,reset}-requests`.

@@ -3,7 +3,9 @@
 use crate::auth::{sha256, Credentials, KeyFiles, TokenCache};
 use crate::decision::{Decision, Refused};
 use crate::json::{canonical, JsonLimits, Tree};
-use crate::limits::{Gcra, LimitState, Permit, RateView, Usage};
+use crate::limits::{
+    tightest, Ask, Bucket, Buckets, Gcra, Ledger, LimitState, Permit, Rates, Reservation, Scope, Usage,
+};
 use crate::rules::{self, Normalised};
 use crate::steer::{self, Arm, Model};
 use crate::{check, TenantIndex};
@@ -26,6 +28,10 @@ pub struct Policy {
     nobody: Tenant,
     models: Vec<Model>,
     conversation_id_bytes_max: usize,
+    /// Token buckets of the models, by their index.
+    model_tokens: Vec<Option<Arc<Bucket>>>,
+    /// The token bucket for all.
+    all_tokens: Option<Arc<Bucket>>,
     /// Names and aliases.
     names: HashMap<Arc<str>, usize>,
 }
@@ -40,10 +46,29 @@ struct Tenant {
     gcra: Option<Gcra>,
     concurrency_max: u32,
     usage: Arc<Usage>,
+    tokens: Option<Arc<Bucket>>,
+    grant_tokens_min: u32,
+    /// The books for each allowed model, by its index.
+    ledgers: Box<[(usize, Arc<Ledger>)]>,
     /// By model index.
     allowed: Box<[bool]>,
     /// Names and aliases of the allowed models.
     models: Vec<Arc<str>>,
+}
+
+/// One token bucket now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLevel<'p> {
+    /// Whose it is.
+    pub scope: Scope,
+    /// The tenant's or model's name; empty for the one for all.
+    pub name: &'p str,
+    /// Tokens that it holds at most.
+    pub burst: i64,
+    /// Tokens that are neither used nor reserved; below zero where tokens are owed.
+    pub left: i64,
+    /// Tokens that running requests hold.
+    pub reserved: i64,
 }
 
 /// A refusal before the rate of the tenant is known.
@@ -76,8 +101,18 @@ impl Policy {
         let names = build_names(plan);
         let tenants = build_tenants(plan, limits, &names);
         let conversation_id_bytes_max = steer::steering_of(plan).conversation_id_bytes_max as usize;
-        let epoch = plan.epoch;
-        Ok(Self { epoch, credentials, tenants, nobody: nobody(), models, conversation_id_bytes_max, names })
+        let (model_tokens, all_tokens) = build_shared_buckets(plan, limits);
+        Ok(Self {
+            epoch: plan.epoch,
+            credentials,
+            tenants,
+            nobody: nobody(),
+            models,
+            model_tokens,
+            all_tokens,
+            conversation_id_bytes_max,
+            names,
+        })
     }
 
     /// The plan's epoch.
@@ -125,11 +160,45 @@ impl Policy {
         self.tenant(tenant).models.iter()
     }
 
-    /// The tenant's request rate now; None where it has no limit.
+    /// What is left to the tenant now, whichever model it would ask.
     #[must_use]
-    pub fn rate(&self, tenant: TenantIndex, now: MonoNs) -> Option<RateView> {
-        let tenant = self.tenant(tenant);
-        tenant.gcra.map(|gcra| gcra.view(&tenant.usage, now))
+    pub fn rate(&self, tenant: TenantIndex, now: MonoNs) -> Rates {
+        self.rate_for(tenant, None, now)
+    }
+
+    fn rate_for(&self, tenant: TenantIndex, model: Option<usize>, now: MonoNs) -> Rates {
+        let owner = self.tenant(tenant);
+        let requests = owner.gcra.map(|gcra| gcra.view(&owner.usage, now));
+        let tokens = tightest(&self.buckets(owner, model), |bucket| bucket.view(0, now));
+        Rates { requests, tokens }
+    }
+
+    /// The plan serves from now on: token buckets whose rate it changes go on by it.
+    pub fn adopt(&self, now: MonoNs) {
+        self.token_buckets().for_each(|bucket| bucket.adopt(now));
+    }
+
+    /// Every token bucket: whose it is, its name, what it holds at most, what is left (below zero where tokens are
+    /// owed) and what running requests hold.
+    pub fn token_levels(&self, now: MonoNs) -> impl Iterator<Item = TokenLevel<'_>> {
+        self.token_buckets().map(move |bucket| TokenLevel {
+            scope: bucket.scope,
+            name: &bucket.name,
+            burst: bucket.burst(),
+            left: bucket.left(now),
+            reserved: bucket.reserved(),
+        })
+    }
+
+    fn token_buckets(&self) -> impl Iterator<Item = &Arc<Bucket>> {
+        let tenants = self.tenants.iter().map(|tenant| &tenant.tokens);
+        self.model_tokens.iter().chain([&self.all_tokens]).chain(tenants).flatten()
+    }
+
+    /// The buckets of a request, in the order in which they are asked.
+    fn buckets(&self, owner: &Tenant, model: Option<usize>) -> Buckets {
+        let of_model = model.and_then(|index| self.model_tokens.get(index)).cloned().flatten();
+        [owner.tokens.clone(), of_model, self.all_tokens.clone()]
     }
 
     /// Judges one request: parse, model and permission, arm, rules, limits, receipt. Limits come last, so that a
@@ -146,15 +215,19 @@ impl Policy {
         now: MonoNs,
     ) -> Result<Decision, Refused> {
         let judged = self.judge(tenant, head, body, json);
-        let (asked, normalised) =
-            judged.map_err(|(refusal, model)| Refused { refusal, model, rate: self.rate(tenant, now) })?;
+        let (asked, normalised) = judged.map_err(|(refusal, model)| Refused {
+            refusal,
+            model,
+            rate: Box::new(self.rate(tenant, now)),
+        })?;
         let owner = self.tenant(tenant);
-        let (permit, rate) = owner.admit(now).map_err(|refusal| Refused {
+        let buckets = self.buckets(owner, Some(asked.index));
+        let admitted = owner.admit(asked.index, buckets, &normalised, now).map_err(|refusal| Refused {
             refusal,
             model: Some(Arc::clone(&asked.model.name)),
-            rate: self.rate(tenant, now),
+            rate: Box::new(self.rate_for(tenant, Some(asked.index), now)),
         })?;
-        Ok(asked.decision(tenant, owner, normalised, permit, rate))
+        Ok(asked.decision(tenant, owner, normalised, admitted))
     }
 
     fn tenant(&self, tenant: TenantIndex) -> &Tenant {
@@ -171,7 +244,7 @@ impl Policy {
         let tree = Tree::parse(body, json).map_err(|error| (error.into(), None))?;
         let fields = rules::Fields::of(&tree, head.endpoint).map_err(|refusal| (refusal, None))?;
         let owner = self.tenant(tenant);
-        let (model, model_asked) = self.model_of(owner, &fields)?;
+        let (index, model, model_asked) = self.model_of(owner, &fields)?;
         let with_model = |refusal| (refusal, Some(Arc::clone(&model.name)));
         let header = head.conversation_id.as_deref();
         if header.is_some_and(|id| id.len() > self.conversation_id_bytes_max) {
@@ -189,12 +262,16 @@ impl Policy {
         let alias = model_asked != model.name;
         let normalised = fields.normalise(arm, alias).map_err(with_model)?;
         let arm_overridden = asked_arm.is_some();
-        Ok((Asked { model, model_asked, arm, arm_overridden, conversation }, normalised))
+        Ok((Asked { index, model, model_asked, arm, arm_overridden, conversation }, normalised))
     }
 }
 
 impl Policy {
-    fn model_of(&self, owner: &Tenant, fields: &rules::Fields<'_>) -> Result<(&Model, Arc<str>), Early> {
+    fn model_of(
+        &self,
+        owner: &Tenant,
+        fields: &rules::Fields<'_>,
+    ) -> Result<(usize, &Model, Arc<str>), Early> {
         let asked = fields.model().map_err(|refusal| (refusal, None))?;
         let unknown = || (Refusal::from(Reason::ModelNotFound).at("model"), None);
         let (name, index) = self.names.get_key_value(&*asked).ok_or_else(unknown)?;
@@ -202,12 +279,13 @@ impl Policy {
         if !owner.allowed.get(*index).copied().unwrap_or(false) {
             return Err((Refusal::from(Reason::ModelForbidden).at("model"), Some(Arc::clone(&model.name))));
         }
-        Ok((model, Arc::clone(name)))
+        Ok((*index, model, Arc::clone(name)))
     }
 }
 
 /// What a request asks for, found in the plan.
 struct Asked<'p> {
+    index: usize,
     model: &'p Model,
     model_asked: Arc<str>,
     arm: &'p Arm,
@@ -221,9 +299,9 @@ impl Asked<'_> {
         tenant: TenantIndex,
         owner: &Tenant,
         normalised: Normalised,
-        permit: Permit,
-        rate: Option<RateView>,
+        admitted: Admitted,
     ) -> Decision {
+        let Admitted { permit, tokens, rate } = admitted;
         Decision {
             tenant,
             tenant_hash: owner.hash,
@@ -236,7 +314,8 @@ impl Asked<'_> {
             bucket: steer::bucket_in(self.conversation),
             stream: normalised.stream,
             include_usage: normalised.include_usage,
-            token_budget: normalised.token_budget,
+            token_budget: tokens.grant(),
+            choices: normalised.choices,
             priority: owner.priority,
             queue_weight: owner.queue_weight,
             receipt_sha256: sha256(&normalised.body),
@@ -245,20 +324,57 @@ impl Asked<'_> {
             workers: Arc::clone(&self.arm.workers),
             rate,
             permit,
+            tokens,
         }
     }
 }
 
+/// What a request has taken of the limits.
+struct Admitted {
+    permit: Permit,
+    tokens: Reservation,
+    rate: Rates,
+}
+
 impl Tenant {
-    /// Takes a place and one request of the rate, or neither.
+    /// Takes a place, the tokens and one request of the rate, or nothing.
     ///
-    /// The place is taken first because it can be given back without a trace, which a request of the rate cannot
-    /// (its bucket may have filled up meanwhile). Where both are used up, the rate is the reason given.
-    fn admit(&self, now: MonoNs) -> Result<(Permit, Option<RateView>), Refusal> {
+    /// Place and tokens are taken first because they can be given back without a trace, which a request of the rate
+    /// cannot (its bucket may have filled up meanwhile). Where several are used up, the rate is the reason given.
+    fn admit(
+        &self,
+        model: usize,
+        buckets: Buckets,
+        normalised: &Normalised,
+        now: MonoNs,
+    ) -> Result<Admitted, Refusal> {
         let permit = Permit::take(&self.usage, self.concurrency_max);
         let Some(permit) = permit else { return Err(self.at_concurrency_limit(now)) };
-        let rate = self.gcra.map(|gcra| gcra.take(&self.usage, now)).transpose().map_err(rate_limited)?;
-        Ok((permit, rate))
+        let ask = Ask {
+            prompt_bytes: normalised.prompt_bytes,
+            tokens: normalised.tokens,
+            choices: normalised.choices,
+            tokens_min: self.grant_tokens_min,
+        };
+        let ledger = self.ledger(model).ok_or(Reason::Internal)?;
+        let tokens =
+            Reservation::take(buckets, ledger, ask, now).map_err(|short| self.without_tokens(short, now))?;
+        let requests = self.gcra.map(|gcra| gcra.take(&self.usage, now)).transpose().map_err(rate_limited)?;
+        let rate = Rates { requests, tokens: tokens.view_held(now) };
+        Ok(Admitted { permit, tokens, rate })
+    }
+
+    /// There for every model that the tenant may use.
+    fn ledger(&self, model: usize) -> Option<Arc<Ledger>> {
+        let at = self.ledgers.binary_search_by_key(&model, |(index, _)| *index).ok()?;
+        self.ledgers.get(at).map(|(_, ledger)| Arc::clone(ledger))
+    }
+
+    /// A request whose tokens are not there: it also has to wait for the rate, where that is longer.
+    fn without_tokens(&self, mut short: Refusal, now: MonoNs) -> Refusal {
+        let wait = self.gcra.and_then(|gcra| gcra.wait_ms(&self.usage, now));
+        short.retry_after_ms = short.retry_after_ms.map(|ms| ms.max(wait.unwrap_or(0)));
+        short
     }
 
     fn at_concurrency_limit(&self, now: MonoNs) -> Refusal {
@@ -283,6 +399,9 @@ fn nobody() -> Tenant {
         gcra: None,
         concurrency_max: 1,
         usage: Arc::default(),
+        tokens: None,
+        grant_tokens_min: 1,
+        ledgers: Box::default(),
         allowed: Box::default(),
         models: Vec::new(),
     }
@@ -325,19 +444,42 @@ fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &HashMap<Arc<str
         plan.tenants.iter().map(|tenant| Arc::from(tenant.name.as_str())).collect();
     let usages = limits.usage_of(&tenant_names);
     let each = plan.tenants.iter().zip(tenant_names).zip(usages);
-    each.map(|((tenant, name), usage)| build_tenant(plan, tenant, name, usage, names)).collect()
+    each.map(|((tenant, name), usage)| build_tenant(plan, tenant, (name, usage), names, limits)).collect()
+}
+
+/// The token buckets of the models, and the one for all.
+fn build_shared_buckets(
+    plan: &plan::Plan,
+    limits: &LimitState,
+) -> (Vec<Option<Arc<Bucket>>>, Option<Arc<Bucket>>) {
+    let names: Vec<Arc<str>> = plan.models.iter().map(|model| Arc::from(model.name.as_str())).collect();
+    let levels = limits.levels_of(&names);
+    let each = plan.models.iter().zip(names).zip(levels);
+    let models = each.map(|((model, name), level)| {
+        let bucket = |rate| Bucket::new(Scope::Model, name, rate, level, limits.now());
+        model.token_rate.as_ref().and_then(bucket).map(Arc::new)
+    });
+    let all = plan.token_rate.as_ref();
+    let all = all
+        .and_then(|rate| Bucket::new(Scope::All, Arc::from(""), rate, limits.level_of_all(), limits.now()));
+    (models.collect(), all.map(Arc::new))
 }
 
 fn build_tenant(
     plan: &plan::Plan,
     tenant: &plan::Tenant,
-    name: Arc<str>,
-    usage: Arc<Usage>,
+    (name, usage): (Arc<str>, Arc<Usage>),
     names: &HashMap<Arc<str>, usize>,
+    limits: &LimitState,
 ) -> Tenant {
     let may = |model: &plan::Model| tenant.models.contains(&model.name);
     let called = |model: &plan::Model| std::iter::once(model.name.clone()).chain(model.aliases.clone());
     let models = plan.models.iter().filter(|model| may(model)).flat_map(called);
+    let bucket =
+        |rate| Bucket::new(Scope::Tenant, Arc::clone(&name), rate, Arc::clone(&usage.tokens), limits.now());
+    let ledger = |(index, model): (usize, &plan::Model)| {
+        (index, limits.ledger_of(&name, &Arc::from(model.name.as_str())))
+    };
     let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = sha256(name.as_bytes());
     Tenant {
         hash,
@@ -346,6 +488,9 @@ fn build_tenant(
         arm_override: tenant.arm_override,
         gcra: tenant.request_rate.and_then(|rate| Gcra::new(rate.requests, rate.interval_ms, rate.burst)),
         concurrency_max: tenant.concurrency_max,
+        tokens: tenant.token_rate.as_ref().and_then(bucket).map(Arc::new),
+        grant_tokens_min: tenant.grant_tokens_min.max(1),
+        ledgers: plan.models.iter().enumerate().filter(|(_, model)| may(model)).map(ledger).collect(),
         allowed: plan.models.iter().map(may).collect(),
         models: models
             .filter_map(|called| names.get_key_value(called.as_str()).map(|(name, _)| name.clone()))
@@ -355,5 +500,7 @@ fn build_tenant(
     }
 }
 
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 pub(crate) mod tests;

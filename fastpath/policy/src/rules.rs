@@ -33,11 +33,18 @@ pub(crate) struct Fields<'t> {
     bytes: usize,
 }
 
+/// Fields that an engine reads as prompt.
+const PROMPT_FIELDS: [&str; 6] = ["messages", "prompt", "input", "tools", "response_format", "suffix"];
+
 /// What the rules made of a body.
 pub(crate) struct Normalised {
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
-    pub(crate) token_budget: u32,
+    /// Completion tokens of one choice at most; 0 where none are made.
+    pub(crate) tokens: u32,
+    pub(crate) choices: u32,
+    /// Bytes of the prompt in canonical form, for its estimate in tokens.
+    pub(crate) prompt_bytes: usize,
     pub(crate) body: Vec<u8>,
     pub(crate) edits: Vec<Edit>,
 }
@@ -68,15 +75,17 @@ impl<'t> Fields<'t> {
         let budget = self.table.generates.then(|| Budget::of(self.object, arm)).transpose()?;
         let stream = stream::of(self.object)?;
         let room = self.bytes + arm.engine_model_json.len() + 32;
-        let mut pass = Pass { arm, alias, budget, out: Vec::with_capacity(room), edits: Vec::new() };
+        let mut pass =
+            Pass { arm, alias, budget, out: Vec::with_capacity(room), edits: Vec::new(), prompt_bytes: 0 };
         pass.run(self.table, self.object)?;
         logprobs::check(self.object)?;
-        let token_budget = budget.map_or(0, |budget| budget.for_all_choices());
-        let Pass { out: body, edits, .. } = pass;
+        let Pass { out: body, edits, prompt_bytes, .. } = pass;
         Ok(Normalised {
             stream: stream.wanted,
             include_usage: stream.include_usage,
-            token_budget,
+            tokens: budget.map_or(0, |budget| budget.tokens),
+            choices: budget.map_or(1, |budget| budget.choices),
+            prompt_bytes,
             body,
             edits,
         })
@@ -95,6 +104,7 @@ struct Pass<'p> {
     budget: Option<Budget>,
     out: Vec<u8>,
     edits: Vec<Edit>,
+    prompt_bytes: usize,
 }
 
 impl Pass<'_> {
@@ -119,7 +129,14 @@ impl Pass<'_> {
         }
         rule.kind.check(rule.name, value)?;
         match rule.action {
-            Action::Keep => self.write_value(rule.name, value),
+            Action::Keep => {
+                let before = self.out.len();
+                self.write_value(rule.name, value);
+                // Tools and schemas go through the template into the prompt, as the messages do.
+                if PROMPT_FIELDS.contains(&rule.name) {
+                    self.prompt_bytes += self.out.len() - before;
+                }
+            }
             Action::Drop(what) => self.edit(rule.name, what),
             Action::Model => self.write_model(rule.name, value),
             // Written in its place by `write_budget`, whichever field it came from.

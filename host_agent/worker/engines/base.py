@@ -163,7 +163,9 @@ def engine_body(job: Job, **more: Any) -> dict[str, Any]:
     """The job's body as the engine gets it: the tighter of its own bound and the token budget as `max_tokens`,
     always a stream (a stream can be stopped in the middle, a whole answer cannot), usage in the last chunk."""
     body: dict[str, Any] = json.loads(job.body)
-    asked = (body.pop("max_completion_tokens", None), body.get("max_tokens"), job.token_budget or None)
+    # The budget is for all choices together; one token for each is the least that an engine takes.
+    budget = max(1, job.token_budget // (body.get("n") or 1)) if job.token_budget else None
+    asked = (body.pop("max_completion_tokens", None), body.get("max_tokens"), budget)
     bounds = [bound for bound in asked if bound is not None]
     if bounds:
         body["max_tokens"] = min(bounds)

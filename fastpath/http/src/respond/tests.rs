@@ -109,10 +109,13 @@ fn resets_are_written_as_openai_writes_them() {
         (1000, "1s"),
         (1500, "1.5s"),
         (1050, "1.05s"),
-        (60_001, "60.001s"),
-        (u64::MAX, "18446744073709551.615s"),
+        (59_999, "59.999s"),
+        (60_001, "1m0.001s"),
+        (360_000, "6m0s"),
+        (3_600_000, "1h0m0s"),
+        (u64::MAX, "5124095576030h25m51.615s"),
     ] {
-        let mut buffer = [0; 28];
+        let mut buffer = [0; DURATION_BYTES_MAX];
         let size = duration(&mut buffer, ms);
         assert_eq!(std::str::from_utf8(&buffer[..size]).unwrap(), expected);
     }

@@ -33,7 +33,7 @@ fn usage_is_null_in_all_events_but_the_last_when_it_was_asked_for() {
     let mut out = Vec::new();
     let stream = stream(Kind::Text, true);
     stream.chunk(&mut out, b"[]");
-    stream.finish(&mut out, "length");
+    stream.finish(&mut out, 0, "length");
     stream.usage(&mut out, Usage { prompt_tokens: 1, cached_tokens: 0, completion_tokens: 2 });
     done(&mut out);
     let events = events(&out);
@@ -48,7 +48,7 @@ fn usage_is_null_in_all_events_but_the_last_when_it_was_asked_for() {
 #[test]
 fn a_made_finish_of_a_chat_has_an_empty_delta() {
     let mut out = Vec::new();
-    stream(Kind::Chat, false).finish(&mut out, "stop");
+    stream(Kind::Chat, false).finish(&mut out, 0, "stop");
     let event: Value = serde_json::from_str(&events(&out)[0]).unwrap();
     assert_eq!(event["choices"], json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]));
     assert_eq!(event.get("usage"), None);

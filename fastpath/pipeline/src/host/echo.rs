@@ -62,7 +62,8 @@ impl Echo {
         let choices = part.choices.max(1);
         // The budget is for all choices together.
         let budget = budget.map(|budget| budget / choices);
-        let bound = [part.max_tokens, budget].into_iter().flatten().min().unwrap_or(u32::MAX);
+        let bounds = [part.max_tokens, budget].into_iter().flatten().filter(|_| !part.ignores_budget);
+        let bound = bounds.min().unwrap_or(u32::MAX);
         Self {
             limit: part.tokens().min(bound),
             part,
@@ -318,6 +319,13 @@ mod tests {
             let hung = play(r#"{"prompt":"!echo tokens=5 hang_after=0"}"#, flags, 0);
             assert_eq!(hung, [(1000, Step::Fail(Reason::WorkerTimeout, "the deadline passed"))]);
         }
+    }
+
+    #[test]
+    fn a_script_can_ignore_its_bounds() {
+        let body = r#"{"prompt":"!echo tokens=9 ignore_budget=1","max_tokens":3}"#;
+        let steps = play(body, FLAG_REQUEST_STREAM, 2);
+        assert_eq!(steps.iter().filter(|(_, step)| matches!(step, Step::Tokens { count: 1, .. })).count(), 9);
     }
 
     #[test]

@@ -7,6 +7,7 @@ const SCRIPT_WORD: &str = "!echo";
 /// Tokens of a script that does not say how many.
 const SCRIPT_TOKENS: u32 = 16;
 const SCRIPT_TOKEN: &str = " tok";
+const KNOWN: &str = "!echo knows tokens, delay_ms, prefill_ms, fail_after, hang_after, ignore_budget";
 
 /// What to say and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Part {
     pub fail_after: Option<u32>,
     /// Silence after so many tokens.
     pub hang_after: Option<u32>,
+    /// Says everything, whatever was granted: what an engine that knows no bound does.
+    pub ignores_budget: bool,
 }
 
 impl Part {
@@ -68,8 +71,9 @@ impl Part {
                 "prefill_ms" => part.prefill_ms = number.into(),
                 "fail_after" => part.fail_after = Some(number),
                 "hang_after" => part.hang_after = Some(number),
+                "ignore_budget" => part.ignores_budget = number > 0,
                 _ => {
-                    return Err("!echo knows tokens, delay_ms, prefill_ms, fail_after, hang_after".to_owned())
+                    return Err(KNOWN.to_owned());
                 }
             }
         }

@@ -2,12 +2,14 @@
 //! Facts about decisions.
 
 use super::*;
+use crate::limits::{RateView, Rates};
 use crate::steer::BUCKETS;
 use crate::Edit;
 use dpu_types::Endpoint;
 
 pub(crate) const JSON: JsonLimits = JsonLimits { depth_max: 32, body_bytes_max: 1 << 16 };
-const BODY: &str = r#"{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
+pub(super) const BODY: &str =
+    r#"{"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
 
 fn arm(name: &str, weight: u32, label: &str) -> plan::Arm {
     plan::Arm {
@@ -74,7 +76,7 @@ fn policy(limits: &LimitState) -> Policy {
     Policy::build(&plan(), limits).unwrap()
 }
 
-fn key(policy: &Policy, name: &str) -> TenantIndex {
+pub(super) fn key(policy: &Policy, name: &str) -> TenantIndex {
     policy.authenticate(Some(format!("Bearer sk-{name}").as_bytes()), 0, &mut TokenCache::default()).unwrap()
 }
 
@@ -90,7 +92,7 @@ fn head(conversation: Option<&str>) -> RequestHead {
     }
 }
 
-fn ask(policy: &Policy, name: &str, body: &str, now_ms: u64) -> Result<Decision, Refused> {
+pub(super) fn ask(policy: &Policy, name: &str, body: &str, now_ms: u64) -> Result<Decision, Refused> {
     let now = MonoNs(1_000_000_000_000 + now_ms * 1_000_000);
     policy.decide(key(policy, name), &head(None), body.as_bytes(), JSON, now)
 }
@@ -117,7 +119,7 @@ fn a_decision_says_all_that_the_next_stage_needs() {
     assert_eq!(decision.body, body);
     assert_eq!(decision.receipt_sha256, sha256(body.as_bytes()));
     assert_eq!(decision.edits, [Edit { field: "model", what: "alias" }]);
-    assert_eq!(decision.rate, Some(RateView { limit: 60, remaining: 2, reset_ms: 1_000 }));
+    assert_eq!(decision.rate.requests, Some(RateView { limit: 60, remaining: 2, reset_ms: 1_000 }));
     assert_eq!(decision.permit.in_flight(), 1);
 }
 
@@ -171,14 +173,14 @@ fn the_rate_is_refused_with_the_time_to_wait() {
     }
     let refused = ask(&policy, "beta", BODY, 250).unwrap_err();
     assert_eq!((refused.refusal.reason, refused.refusal.retry_after_ms), (Reason::RateLimited, Some(750)));
-    assert_eq!(refused.rate, Some(RateView { limit: 60, remaining: 0, reset_ms: 2_750 }));
+    assert_eq!(refused.rate.requests, Some(RateView { limit: 60, remaining: 0, reset_ms: 2_750 }));
     assert_eq!(refused.model.as_deref(), Some("chat"));
     assert_eq!(
-        policy.rate(key(&policy, "beta"), MonoNs(1_000_000_000_000)),
+        policy.rate(key(&policy, "beta"), MonoNs(1_000_000_000_000)).requests,
         Some(RateView { limit: 60, remaining: 0, reset_ms: 3_000 })
     );
     assert!(ask(&policy, "beta", BODY, 1_000).is_ok());
-    assert!(policy.rate(key(&policy, "alpha"), MonoNs(1)).is_none());
+    assert_eq!(policy.rate(key(&policy, "alpha"), MonoNs(1)), Rates::default());
 }
 
 #[test]
@@ -190,7 +192,7 @@ fn a_refused_rate_holds_no_place_and_a_full_house_uses_no_rate() {
         (refused.refusal.reason, refused.refusal.retry_after_ms),
         (Reason::ConcurrencyLimited, Some(1_000))
     );
-    assert_eq!(refused.rate.map(|rate| rate.remaining), Some(1));
+    assert_eq!(refused.rate.requests.map(|rate| rate.remaining), Some(1));
     drop(held);
     let last = ask(&policy, "beta", BODY, 0).unwrap();
     assert_eq!(ask(&policy, "beta", BODY, 0).unwrap_err().refusal.reason, Reason::RateLimited);
@@ -209,7 +211,7 @@ fn a_request_refused_for_its_form_uses_nothing_up() {
     let policy = policy(&LimitState::new());
     for body in ["{", r#"{"model":"chat"}"#, r#"{"model":"nope","messages":[]}"#] {
         let refused = ask(&policy, "beta", body, 0).unwrap_err();
-        assert_eq!(refused.rate, Some(RateView { limit: 60, remaining: 3, reset_ms: 0 }), "{body}");
+        assert_eq!(refused.rate.requests, Some(RateView { limit: 60, remaining: 3, reset_ms: 0 }), "{body}");
     }
 }
 
@@ -224,7 +226,7 @@ fn what_was_used_outlives_the_plan() {
     let second = Policy::build(&changed, &limits).unwrap();
     assert_eq!(ask(&second, "beta", BODY, 0).unwrap_err().refusal.reason, Reason::ConcurrencyLimited);
     assert_eq!(
-        second.rate(key(&second, "beta"), MonoNs(1_000_000_000_000)).map(|rate| rate.remaining),
+        second.rate(key(&second, "beta"), MonoNs(1_000_000_000_000)).requests.map(|rate| rate.remaining),
         Some(2)
     );
     drop((first, running));
@@ -239,7 +241,7 @@ fn a_parse_error_says_where_but_not_what() {
         (refused.refusal.reason, refused.refusal.detail.as_deref()),
         (Reason::JsonSyntax, Some("at byte 18"))
     );
-    assert!(refused.model.is_none() && refused.rate.is_none());
+    assert!(refused.model.is_none() && *refused.rate == Rates::default());
 }
 
 #[test]

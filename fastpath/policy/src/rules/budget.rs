@@ -15,7 +15,7 @@ const NEWER: &str = "max_completion_tokens";
 #[derive(Clone, Copy)]
 pub(super) struct Budget {
     pub(super) tokens: u32,
-    choices: u32,
+    pub(super) choices: u32,
     /// The newer field came alone, or beside the older one.
     newer: Option<&'static str>,
     /// The arm changed or made the number.
@@ -39,10 +39,6 @@ impl Budget {
         // A value that is no number of choices is refused by its own rule.
         let choices = object.get("n").and_then(|n| u32::try_from(n.integer()?).ok()).unwrap_or(1);
         Ok(Self { tokens, choices, newer: newer_edit, arm: arm_edit })
-    }
-
-    pub(super) const fn for_all_choices(&self) -> u32 {
-        self.tokens.saturating_mul(self.choices)
     }
 
     pub(super) fn edits(&self) -> impl Iterator<Item = Edit> {

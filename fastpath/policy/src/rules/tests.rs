@@ -79,7 +79,7 @@ fn token_budgets_are_defaulted_renamed_joined_and_clamped() {
         let body = format!(r#"{{"model":"smol",{field}{MSG}}}"#);
         let expected = format!(r#"{{"max_tokens":{tokens},{MSG},"model":"smol"}}"#);
         assert_eq!(forwarded(Endpoint::ChatCompletions, &body), (expected, edits.into()), "{body}");
-        assert_eq!(normalise(Endpoint::ChatCompletions, &body).unwrap().token_budget, tokens, "{body}");
+        assert_eq!(normalise(Endpoint::ChatCompletions, &body).unwrap().tokens, tokens, "{body}");
     }
 }
 
@@ -372,7 +372,7 @@ fn prompts_are_one_text_or_one_list_of_tokens() {
 fn embeddings_have_no_budget_and_take_many_inputs() {
     let (body, edits) = forwarded(Endpoint::Embeddings, r#"{"model":"smol","input":["a","b"],"user":"u"}"#);
     assert_eq!((body.as_str(), edits.as_str()), (r#"{"input":["a","b"],"model":"smol"}"#, "user:dropped"));
-    assert_eq!(normalise(Endpoint::Embeddings, r#"{"model":"smol","input":"a"}"#).unwrap().token_budget, 0);
+    assert_eq!(normalise(Endpoint::Embeddings, r#"{"model":"smol","input":"a"}"#).unwrap().tokens, 0);
 }
 
 #[test]
