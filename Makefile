@@ -59,6 +59,15 @@ bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy, Envoy and ou
 testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosses to a worker over RDMA verbs
 	@$(PY) deploy/testbed/run.py $(ARGS)
 
+.PHONY: conformance
+conformance: setup certs ## foreign judges of the wire (h2spec and others) against their frozen lists: ARGS="h2spec"
+	@command -v go >/dev/null || deploy/setup/packages.sh go
+	@deploy/setup/conformance.sh $(ARGS)
+
+.PHONY: soak
+soak: setup certs ## mixed and hostile load for SECONDS=600, slopes of memory, descriptors and threads, a verdict
+	@$(PY) -m tests.conformance.soak --seconds $(or $(SECONDS),600) $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup ## libFuzzer over every parser, or TARGET=, for SECONDS=60 each, then JSON against rfc8785 with SWEEP=1000000 doubles
 	@deploy/setup/fuzz.sh $(or $(SECONDS),60) $(TARGET)

@@ -8,7 +8,8 @@ packages_of() {
     bench) echo nginx-light haproxy nghttp2-client ;;
     tools) echo prometheus ;; # promtool, which the tests of /metrics ask when it is there
     testbed) echo qemu-system-x86 linux-image-amd64 busybox-static iproute2 kmod rdma-core ibverbs-providers ucx-utils ;;
-    *) die "no package group named '$1'" "use one of: build, bench, tools, testbed" ;;
+    go) echo golang-go ;;
+    *) die "no package group named '$1'" "use one of: build, bench, tools, testbed, go" ;;
   esac
 }
 

@@ -1,4 +1,4 @@
-"""One stack with two listeners: the file's own, and one whose limits are small enough to be hit within a second."""
+"""One stack with three listeners: the file's own, one whose limits are hit in a second, one that waits for minutes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.conformance.wire import Target
-from tests.integration.processes import Stack, build, free_ports, make_certificates, running
+from tests.integration.processes import build, free_ports, make_certificates, running
 
 TIGHT: dict[str, Any] = {
     "connections_max": 40,
@@ -41,6 +41,12 @@ TIGHT: dict[str, Any] = {
 """Every limit that a listener has; a test compares the names with the model's."""
 
 
+PATIENT: dict[str, Any] = dict.fromkeys(
+    ["handshake_timeout", "head_timeout", "body_timeout", "body_grace", "idle_timeout", "write_timeout"], "10m"
+)
+"""The sizes of the defaults, and time to look at what they come to."""
+
+
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a development CA, a server certificate and the workers' key."""
@@ -49,36 +55,47 @@ def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def with_tight_listener(config: Path, port: int) -> None:
-    """Adds a second listener to a desired state: the first one's certificates, small limits."""
+def with_listener(config: Path, name: str, port: int, limits: dict[str, Any]) -> None:
+    """Adds a listener to a desired state, with the first one's certificates."""
     yaml = YAML()
     desired = yaml.load(config.read_text())
     first = desired["listeners"][0]
     certificate = dict(first["certificates"][0])
     desired["listeners"].append(
-        {"name": "tight", "address": f"127.0.0.1:{port}", "certificates": [certificate], "limits": dict(TIGHT)}
+        {"name": name, "address": f"127.0.0.1:{port}", "certificates": [certificate], "limits": dict(limits)}
     )
     with config.open("w") as file:
         yaml.dump(desired, file)
 
 
 @pytest.fixture(scope="session")
-def both(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[tuple[Stack, int]]:
-    """The stack, and the port of its second listener."""
+def targets(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[dict[str, Target]]:
+    """The listeners of one stack by name."""
     stack = build(tmp_path_factory.mktemp("stack"), certs)
-    port = free_ports(1)[0]
-    with_tight_listener(stack.config, port)
-    for running_stack in running(stack):
-        yield running_stack, port
+    ports = free_ports(2)
+    with_listener(stack.config, "tight", ports[0], TIGHT)
+    with_listener(stack.config, "patient", ports[1], PATIENT)
+    for one in running(stack):
+        yield {
+            "public": Target(one, one.port),
+            "tight": Target(one, ports[0]),
+            "patient": Target(one, ports[1]),
+        }
 
 
 @pytest.fixture
-def target(both: tuple[Stack, int]) -> Target:
+def target(targets: dict[str, Target]) -> Target:
     """The listener with the limits of the development file."""
-    return Target(both[0], both[0].port)
+    return targets["public"]
 
 
 @pytest.fixture
-def tight(both: tuple[Stack, int]) -> Target:
+def tight(targets: dict[str, Target]) -> Target:
     """The listener with small limits."""
-    return Target(*both)
+    return targets["tight"]
+
+
+@pytest.fixture
+def patient(targets: dict[str, Target]) -> Target:
+    """The listener that waits for minutes."""
+    return targets["patient"]
