@@ -155,7 +155,7 @@ impl Health {
     /// What the choice of a worker needs of it.
     #[must_use]
     pub fn gate(&self) -> Gate {
-        let at = |kind: u64, time: MonoNs| Gate(kind | time.0 << Gate::KIND_BITS);
+        let at = |kind: u64, time: MonoNs| Gate(kind | (time.0 << Gate::KIND_BITS));
         match (self.circuit, self.ramp) {
             (Circuit::Probing, _) => Gate(Gate::PROBING),
             (Circuit::Open { until }, _) => at(Gate::OPEN, until),

@@ -170,6 +170,14 @@ pub struct Search {
 }
 
 impl Search {
+    /// A search for any model, of one token, that is warm for nothing.
+    #[cfg(test)]
+    pub(crate) fn for_test(core: usize, plan: &Arc<Programmed>, workers: &[usize], avoid: Avoid) -> Self {
+        let (plan, workers) = (Arc::clone(plan), Arc::from(workers));
+        let engine_model = Arc::from("any");
+        Self { core, plan, workers, engine_model, tokens: 1, warm_key: 0, turn: 0, avoid }
+    }
+
     /// Whether a worker has room for it now.
     #[must_use]
     pub fn fits(&self, now: MonoNs) -> bool {
@@ -208,7 +216,7 @@ impl Search {
             return u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 1;
         }
         // Slices of one plan differ in their address, and cores in their connections.
-        (self.workers.as_ptr().addr() as u64) << 8 ^ (self.core as u64) << 1
+        ((self.workers.as_ptr().addr() as u64) << 8) ^ ((self.core as u64) << 1)
     }
 }
 

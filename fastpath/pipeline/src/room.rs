@@ -280,3 +280,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

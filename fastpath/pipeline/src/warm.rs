@@ -60,7 +60,7 @@ impl WarmMap {
         if number > WORKER_MASK {
             return;
         }
-        let word = tag << TAG_SHIFT | number << TIME_BITS | time(now);
+        let word = (tag << TAG_SHIFT) | (number << TIME_BITS) | time(now);
         let mut oldest: Option<(u64, &AtomicU64)> = None;
         for entry in set {
             let seen = entry.load(Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl WarmMap {
                 worker_of(word).and_then(&renumber).and_then(|worker| u64::try_from(worker + 1).ok());
             if let Some(number) = worker.filter(|number| *number <= WORKER_MASK) {
                 let kept = word & !(WORKER_MASK << TIME_BITS);
-                new.store(kept | number << TIME_BITS, Ordering::Relaxed);
+                new.store(kept | (number << TIME_BITS), Ordering::Relaxed);
             }
         }
         new
@@ -109,7 +109,7 @@ impl WarmMap {
 }
 
 const fn time(now: MonoNs) -> u64 {
-    now.0 / STEP_NS & TIME_MASK
+    (now.0 / STEP_NS) & TIME_MASK
 }
 
 fn age_ns(word: u64, now: MonoNs) -> u64 {
@@ -122,7 +122,7 @@ fn age_ns(word: u64, now: MonoNs) -> u64 {
 }
 
 fn worker_of(word: u64) -> Option<usize> {
-    usize::try_from(word >> TIME_BITS & WORKER_MASK).ok()?.checked_sub(1)
+    usize::try_from((word >> TIME_BITS) & WORKER_MASK).ok()?.checked_sub(1)
 }
 
 #[cfg(test)]
