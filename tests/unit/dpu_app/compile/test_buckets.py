@@ -84,3 +84,29 @@ def test_bytes_round_trip() -> None:
 def test_bytes_that_are_no_layout_are_none() -> None:
     assert from_bytes(b"", ["a"]) is None
     assert from_bytes(bytes([1]) * BUCKETS, ["a"]) is None
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(weights(), min_size=2, max_size=6))
+def test_a_history_of_changes_never_moves_more_than_each_step_needs(history: list[dict[str, int]]) -> None:
+    layout = buckets(None, history[0])
+    for weights_now in history[1:]:
+        after = buckets(layout, weights_now)
+        held = Counter(layout)
+        growth = sum(max(weight - held[arm], 0) for arm, weight in weights_now.items())
+        assert sum(old != new for old, new in zip(layout, after, strict=True)) == growth
+        layout = after
+
+
+def test_an_arm_that_comes_takes_from_those_that_shrink_and_one_that_goes_gives_to_those_that_grow() -> None:
+    two = buckets(None, {"stable": 9_000, "canary": 1_000})
+    three = buckets(two, {"stable": 8_500, "canary": 1_000, "next": 500})
+    assert {(old, new) for old, new in zip(two, three, strict=True) if old != new} == {("stable", "next")}
+    gone = buckets(three, {"stable": 8_500, "next": 1_500})
+    assert {(old, new) for old, new in zip(three, gone, strict=True) if old != new} == {("canary", "next")}
+
+
+def test_the_smallest_step_moves_one_bucket() -> None:
+    before = buckets(None, {"stable": 5_000, "canary": 3_000, "next": 2_000})
+    after = buckets(before, {"stable": 4_999, "canary": 3_000, "next": 2_001})
+    assert [(old, new) for old, new in zip(before, after, strict=True) if old != new] == [("stable", "next")]
