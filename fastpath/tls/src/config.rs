@@ -1,7 +1,7 @@
 //! One listener's `rustls::ServerConfig`: TLS 1.3 (1.2 by option), h2 before http/1.1, stateless tickets, no early data.
 
 use crate::certificates::{self, Loaded};
-use crate::clients::{self, ClientTrust, ClientsInput};
+use crate::clients::{self, Asked, ClientTrust, ClientsInput};
 use crate::resolver::BySni;
 use rustls::crypto::{aws_lc_rs, CryptoProvider};
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
@@ -23,7 +23,7 @@ pub struct CertificateInput {
 /// The oldest version that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinVersion {
-    /// With AEAD suites, ephemeral keys and the extended master secret (RFC 7627) only.
+    /// With AEAD suites and ephemeral keys only, and the extended master secret where clients show certificates.
     Tls12,
     /// Nothing older.
     #[default]
@@ -121,6 +121,9 @@ impl ListenerTls {
         let resolver = Arc::new(BySni::new(loaded)?);
         let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
         settle(&mut config, &tickets);
+        // With client certificates a TLS 1.2 session has to be bound to its own handshake (RFC 7627, 1). Without them
+        // there is nothing to splice it onto, and clients that need TLS 1.2 are often too old for the extension.
+        config.require_ems = input.clients.asked != Asked::None;
         Ok(Self { config: Arc::new(config), trust, certificates, tickets })
     }
 }
@@ -145,8 +148,6 @@ fn settle(config: &mut ServerConfig, tickets: &Tickets) {
     config.send_tls13_tickets = TICKETS_SENT;
     // Early data can be replayed, and a chat that is paid for twice is no saving.
     config.max_early_data_size = 0;
-    // Without it a TLS 1.2 session could be spliced onto another one's client certificate (RFC 7627, 1).
-    config.require_ems = true;
     config.cert_compressors.clear();
     config.cert_decompressors.clear();
 }

@@ -20,6 +20,7 @@ pub fn classify(error: &TlsError) -> Reason {
             | PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled,
         ) => Reason::TlsVersion,
+        TlsError::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => Reason::TlsNoCertificate,
         TlsError::NoCertificatesPresented => Reason::TlsClientCertificateMissing,
         TlsError::InvalidCertificate(error) => client_certificate(error),
         TlsError::General(what) if what == NO_CERTIFICATE => Reason::TlsNoCertificate,

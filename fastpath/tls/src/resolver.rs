@@ -76,6 +76,7 @@ impl ResolvesServerCert for BySni {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let choice = self.choice(hello.server_name())?;
         let usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        choice.iter().find(usable).cloned()
+        // One that the client cannot use lets rustls find that out and say `handshake_failure` for it.
+        choice.iter().find(usable).or_else(|| choice.first()).cloned()
     }
 }
