@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Distinct label sets that one core keeps of a metric where the plan does not say: `telemetry.series_max`. Tenants, models
 /// and arms come from the plan, so this is met only by a plan with very many; what is beyond is counted under `_other`.
-pub const SERIES_MAX_DEFAULT: usize = 4096;
+pub const SERIES_MAX_DEFAULT: usize = 1024;
 /// The label of what is beyond.
 pub const OTHER: &str = "_other";
 
@@ -73,8 +73,10 @@ pub struct ArmTotals {
 pub struct Stages {
     /// Requests that came to a first token.
     pub count: u64,
-    /// From the accepted head to the worker: body, policy, choice.
+    /// From the accepted head to the worker: body, policy, choice; without the wait.
     pub receive_ns: u64,
+    /// In our queue because all workers were busy.
+    pub wait_ns: u64,
     /// In the worker's queue, by its own clock.
     pub queue_ns: u64,
     /// From the worker's slot to the first token, wires included.
@@ -260,7 +262,9 @@ impl Stages {
         let (Some(given), Some(first)) = (record.given, record.first_token) else { return };
         let queue_ns = record.queue_us.saturating_mul(1000);
         self.count += 1;
-        self.receive_ns += given.since(record.started);
+        let wait_ns = record.waited_ns.unwrap_or_default();
+        self.receive_ns += given.since(record.started).saturating_sub(wait_ns);
+        self.wait_ns += wait_ns;
         self.queue_ns += queue_ns;
         self.prefill_ns += first.since(given).saturating_sub(queue_ns);
         self.generate_ns += now.since(first);
@@ -269,6 +273,7 @@ impl Stages {
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.receive_ns += other.receive_ns;
+        self.wait_ns += other.wait_ns;
         self.queue_ns += other.queue_ns;
         self.prefill_ns += other.prefill_ns;
         self.generate_ns += other.generate_ns;
@@ -390,6 +395,7 @@ mod tests {
         let mut record = record("a");
         (record.given, record.first_token) = (Some(MonoNs(1_000_000)), Some(MonoNs(5_000_000)));
         (record.prompt_tokens, record.completion_tokens, record.queue_us) = (7, 3, 1000);
+        record.waited_ns = Some(500_000);
         counters.ended(&record, Reason::None, MonoNs(25_000_000));
         counters.ended(&record, Reason::WorkerLost, MonoNs(9_000_000));
         let totals = counters.arms.values().next().cloned().unwrap_or_default();
@@ -398,7 +404,8 @@ mod tests {
         assert_eq!((totals.input.sum(), totals.output.sum(), totals.first_token.count()), (14.0, 6.0, 2));
         let stages = Stages {
             count: 2,
-            receive_ns: 2_000_000,
+            receive_ns: 1_000_000,
+            wait_ns: 1_000_000,
             queue_ns: 2_000_000,
             prefill_ns: 6_000_000,
             generate_ns: 24_000_000,

@@ -195,11 +195,12 @@ fn tokens(counters: &CoreCounters) -> Family {
     }
 }
 
-/// Sums of seconds by stage; over `dpu_staged_requests_total` they are means. `receive` is head to worker, `queue` the
-/// worker's, `prefill` slot to first token, `generate` first token to last byte.
+/// Sums of seconds by stage; over `dpu_staged_requests_total` they are means. `receive` is head to worker, `wait` our
+/// queue, `queue` the worker's, `prefill` slot to first token, `generate` first token to last byte.
 fn stages(stages: &Stages) -> Vec<Family> {
     let sums = [
         ("receive", stages.receive_ns),
+        ("wait", stages.wait_ns),
         ("queue", stages.queue_ns),
         ("prefill", stages.prefill_ns),
         ("generate", stages.generate_ns),

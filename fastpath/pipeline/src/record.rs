@@ -315,6 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn the_fields_of_a_line_are_those_that_the_guide_lists_in_its_order() {
+        let guide = include_str!("../../../docs/guide/journal.md");
+        let listed = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let mut out = Vec::new();
+        Record::begin(RequestId([7; 16]), None, Protocol::H1, MonoNs(0)).write_line(
+            Reason::None,
+            MonoNs(0),
+            &mut out,
+        );
+        let line = String::from_utf8(out).unwrap();
+        // Each name of a line without edits stands once before a colon.
+        let names: Vec<_> = line
+            .split('"')
+            .collect::<Vec<_>>()
+            .windows(2)
+            .filter(|pair| pair[1].starts_with(':'))
+            .map(|pair| pair[0].to_owned())
+            .collect();
+        assert_eq!(names, listed.collect::<Vec<_>>(), "docs/guide/journal.md");
+    }
+
+    #[test]
     fn a_trace_is_begun_where_there_is_none_and_joined_where_there_is_one() {
         let mut record = Record::begin(RequestId([7; 16]), None, Protocol::H1, MonoNs(0));
         let line = |record: &Record| {

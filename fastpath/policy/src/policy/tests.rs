@@ -19,7 +19,6 @@ fn arm(name: &str, weight: u32, label: &str) -> plan::Arm {
         worker_labels: [("pool".into(), label.into())].into(),
         max_tokens_default: 100,
         max_tokens_max: 200,
-        ..plan::Arm::default()
     }
 }
 
