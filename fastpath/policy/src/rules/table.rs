@@ -47,6 +47,12 @@ impl Table {
     }
 }
 
+/// Names of all engine keys, for tests.
+#[cfg(test)]
+pub(super) fn engine_keys() -> impl Iterator<Item = &'static str> {
+    ENGINE_KEYS.iter().map(|rule| rule.name)
+}
+
 fn find(rules: &'static [Rule], name: &str) -> Option<&'static Rule> {
     let at = rules.binary_search_by(|rule| rule.name.cmp(name)).ok()?;
     rules.get(at)

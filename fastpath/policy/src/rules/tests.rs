@@ -5,6 +5,8 @@ use super::*;
 use crate::json::JsonLimits;
 use std::sync::Arc;
 
+mod bounds;
+
 const LIMITS: JsonLimits = JsonLimits { depth_max: 32, body_bytes_max: 1 << 20 };
 const MSG: &str = r#""messages":[{"content":"Hi","role":"user"}]"#;
 
