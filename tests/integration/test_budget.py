@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,13 +15,20 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 from ruamel.yaml import YAML
 
-from tests.integration.clients import ALPHA, BETA, async_client, content, script, sync_client, user
+from tests.integration.clients import ALPHA, async_client, content, script, sync_client, user
 from tests.integration.processes import Samples, Stack, build, running, total, until
 
 BURST = 2_000
 SLOWLY = {"tokens": BURST, "per": "24h", "burst": BURST}
 """Next to nothing comes back while a test runs, so that sums are exact."""
+TENANTS = ("obeyed", "ignored", "crowd", "aborts", "failed", "headers", "reloaded", "drained", "lonely")
+"""One for each test: they share stacks and not buckets."""
 Edit = Callable[[dict[str, Any]], None]
+
+
+def key_of(tenant: str) -> str:
+    """Its API key."""
+    return f"sk-test-{tenant}"
 
 
 def edit_config(stack: Stack, change: Edit) -> None:
@@ -32,33 +40,41 @@ def edit_config(stack: Stack, change: Edit) -> None:
         yaml.dump(desired, file)
 
 
-def beta_of(desired: dict[str, Any]) -> dict[str, Any]:
-    """The limits of tenant beta."""
-    limits: dict[str, Any] = next(item for item in desired["tenants"] if item["name"] == "beta")["limits"]
+def add_tenants(desired: dict[str, Any]) -> None:
+    """2,000 tokens a day for each, and no other limit but many requests."""
+    for name in TENANTS:
+        digest = hashlib.sha256(key_of(name).encode()).hexdigest()
+        limits = {"token_rate": dict(SLOWLY), "request_rate": {"requests": 100_000, "per": "1m"}}
+        desired["tenants"].append({"name": name, "keys": [f"sha256:{digest}"], "models": ["chat"], "limits": limits})
+
+
+def limits_of(desired: dict[str, Any], tenant: str) -> dict[str, Any]:
+    """A tenant's limits."""
+    limits: dict[str, Any] = next(item for item in desired["tenants"] if item["name"] == tenant)["limits"]
     return limits
 
 
-def slow_beta(desired: dict[str, Any]) -> None:
-    """2,000 tokens a day and as many places and requests as these tests need."""
-    limits = beta_of(desired)
-    limits["token_rate"] = dict(SLOWLY)
-    limits["concurrency_max"] = 1000
-    limits["request_rate"] = {"requests": 100_000, "per": "1m"}
+def made(folder: Path, certs: Path, change: Edit = lambda desired: None) -> Iterator[Stack]:
+    """A running stack with the tenants of these tests."""
+    stack = build(folder, certs)
+    edit_config(stack, add_tenants)
+    edit_config(stack, change)
+    yield from running(stack)
 
 
-@pytest.fixture
-def budget_stack(tmp_path: Path, certs: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """A stack of its own; the parameter of the test, if it has one, changes the desired state on top."""
-    made = build(tmp_path, certs)
-    edit_config(made, slow_beta)
-    if change := getattr(request, "param", None):
-        edit_config(made, change)
-    yield from running(made)
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Stack]:
+    """One stack for the tests that leave it running."""
+
+    def short_drain(desired: dict[str, Any]) -> None:
+        desired["listeners"][0]["limits"]["drain_timeout"] = "300ms"
+
+    yield from made(tmp_path_factory.mktemp("budget"), certs, short_drain)
 
 
 @dataclass
 class Books:
-    """What /metrics says of tenant beta once nothing runs."""
+    """What /metrics says of a tenant once nothing runs."""
 
     debited: float
     prompts: float
@@ -68,7 +84,7 @@ class Books:
     refunded: float
 
 
-def books(stack: Stack) -> Books:
+def books(stack: Stack, tenant: str) -> Books:
     """Waits until every request has ended and looks."""
     found: list[Samples] = []
 
@@ -79,12 +95,12 @@ def books(stack: Stack) -> Books:
     until(idle, "no request runs", 10)
     samples = found[0]
     return Books(
-        debited=total(samples, "dpu_tokens_debited_total", tenant="beta"),
-        prompts=total(samples, "dpu_tokens_debited_total", tenant="beta", kind="prompt"),
-        sent=total(samples, "dpu_tokens_total", tenant="beta", kind="completion"),
-        left=total(samples, "dpu_token_bucket_left", scope="tenant", owner="beta"),
-        reserved=total(samples, "dpu_token_bucket_reserved", scope="tenant", owner="beta"),
-        refunded=total(samples, "dpu_tokens_refunded_total", tenant="beta"),
+        debited=total(samples, "dpu_tokens_debited_total", tenant=tenant),
+        prompts=total(samples, "dpu_tokens_debited_total", tenant=tenant, kind="prompt"),
+        sent=total(samples, "dpu_tokens_total", tenant=tenant, kind="completion"),
+        left=total(samples, "dpu_token_bucket_left", scope="tenant", owner=tenant),
+        reserved=total(samples, "dpu_token_bucket_reserved", scope="tenant", owner=tenant),
+        refunded=total(samples, "dpu_tokens_refunded_total", tenant=tenant),
     )
 
 
@@ -95,9 +111,9 @@ def check(found: Books) -> None:
     assert found.reserved == 0
 
 
-def journal_tokens(stack: Stack) -> int:
-    """Prompt and completion tokens of beta's decision records."""
-    records = [record for record in stack.journal() if record["tenant"] == "beta"]
+def journal_tokens(stack: Stack, tenant: str) -> int:
+    """Prompt and completion tokens of a tenant's decision records."""
+    records = [record for record in stack.journal() if record["tenant"] == tenant]
     return sum(record["prompt_tokens"] + record["completion_tokens"] for record in records)
 
 
@@ -107,9 +123,16 @@ def finish_reasons(chunks: list[ChatCompletionChunk]) -> dict[int, str]:
     return {choice.index: choice.finish_reason for choice in choices if choice.finish_reason}
 
 
+def cancelled(stack: Stack) -> float:
+    """Requests whose generation was stopped on request, over all workers."""
+    return sum(total(worker.metrics(), "dpu_worker_requests_total", outcome="cancelled") for worker in stack.workers)
+
+
 @pytest.mark.parametrize("ignore", [0, 1], ids=["engine obeys", "engine ignores"])
-def test_stream_ends_cleanly_at_the_budget(budget_stack: Stack, ignore: int) -> None:
-    with sync_client(budget_stack, BETA) as beta:
+def test_stream_ends_cleanly_at_the_budget(shared: Stack, ignore: int) -> None:
+    tenant = "ignored" if ignore else "obeyed"
+    before = cancelled(shared)
+    with sync_client(shared, key_of(tenant)) as beta:
         raw = beta.chat.completions.with_raw_response.create(
             model="chat",
             messages=script(tokens=1_000_000, ignore_budget=ignore),
@@ -126,21 +149,20 @@ def test_stream_ends_cleanly_at_the_budget(budget_stack: Stack, ignore: int) -> 
     said = content(chunks).count("tok")
     assert usage.completion_tokens == said
     assert BURST - 100 < said < BURST
-    record = budget_stack.record_of(raw.headers["x-request-id"])
+    record = shared.record_of(raw.headers["x-request-id"])
     assert (record["outcome"], record["reason"], record["status"]) == ("answered", "none", 200)
     assert (record["budget_ended"], record["tokens_granted"], record["completion_tokens"]) == (True, said, said)
     assert (record["cancel_ms"] is not None) == bool(ignore)
-    found = books(budget_stack)
+    found = books(shared, tenant)
     check(found)
     assert found.sent == said
-    samples = budget_stack.fastpath.metrics()
-    assert total(samples, "dpu_budget_ended_total", tenant="beta") == 1
-    cancelled = sum(total(w.metrics(), "dpu_worker_requests_total", outcome="cancelled") for w in budget_stack.workers)
-    assert cancelled == ignore
+    samples = shared.fastpath.metrics()
+    assert total(samples, "dpu_budget_ended_total", tenant=tenant) == 1
+    assert cancelled(shared) - before == ignore
 
 
-def test_engine_that_ignores_max_tokens_is_stopped_there_and_at_every_choice(budget_stack: Stack) -> None:
-    with sync_client(budget_stack) as alpha:
+def test_engine_that_ignores_max_tokens_is_stopped_there_and_at_every_choice(shared: Stack) -> None:
+    with sync_client(shared) as alpha:
         chunks = list(
             alpha.chat.completions.create(
                 model="chat", messages=script(tokens=500, ignore_budget=1, delay_ms=1), max_tokens=10, n=3, stream=True
@@ -154,7 +176,7 @@ def test_engine_that_ignores_max_tokens_is_stopped_there_and_at_every_choice(bud
         assert caught.value.status_code == 502
 
 
-def test_twenty_at_once_never_overshoot_the_bucket(budget_stack: Stack) -> None:
+def test_twenty_at_once_never_overshoot_the_bucket(shared: Stack) -> None:
     async def one(beta: openai.AsyncOpenAI) -> int:
         try:
             stream = await beta.chat.completions.create(
@@ -167,20 +189,20 @@ def test_twenty_at_once_never_overshoot_the_bucket(budget_stack: Stack) -> None:
         return content([chunk async for chunk in stream]).count("tok")
 
     async def twenty() -> list[int]:
-        async with async_client(budget_stack, BETA) as beta:
+        async with async_client(shared, key_of("crowd")) as beta:
             return await asyncio.gather(*(one(beta) for _ in range(20)))
 
     said = asyncio.run(twenty())
     assert 1_600 <= sum(said) <= BURST
-    found = books(budget_stack)
+    found = books(shared, "crowd")
     check(found)
     assert found.sent == sum(said)
     assert found.debited <= BURST
-    until(lambda: journal_tokens(budget_stack) == found.debited, "the journal adds up to what was debited", 5)
+    until(lambda: journal_tokens(shared, "crowd") == found.debited, "the journal adds up to what was debited", 5)
 
 
-def test_stream_that_its_client_aborts_costs_what_was_sent(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, BETA) as beta:
+def test_stream_that_its_client_aborts_costs_what_was_sent(shared: Stack) -> None:
+    with sync_client(shared, key_of("aborts")) as beta:
         seen = 0
         for _ in range(3):
             stream = beta.chat.completions.create(
@@ -191,14 +213,14 @@ def test_stream_that_its_client_aborts_costs_what_was_sent(budget_stack: Stack) 
                 if seen % 7 == 6:
                     break
             stream.close()
-    found = books(budget_stack)
+    found = books(shared, "aborts")
     check(found)
     assert seen <= found.sent < 3 * 500
-    until(lambda: journal_tokens(budget_stack) == found.debited, "the journal adds up to what was debited", 5)
+    until(lambda: journal_tokens(shared, "aborts") == found.debited, "the journal adds up to what was debited", 5)
 
 
-def test_stream_whose_worker_dies_costs_what_was_sent(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, BETA) as beta:
+def test_stream_whose_worker_dies_costs_what_was_sent(shared: Stack) -> None:
+    with sync_client(shared, key_of("failed")) as beta:
         stream = beta.chat.completions.create(
             model="chat", messages=script(tokens=1_000, fail_after=9), max_tokens=500, stream=True
         )
@@ -209,28 +231,14 @@ def test_stream_whose_worker_dies_costs_what_was_sent(budget_stack: Stack) -> No
         with pytest.raises(openai.InternalServerError) as caught:
             beta.chat.completions.create(model="chat", messages=script(tokens=9, fail_after=0), max_tokens=500)
         remaining = int(caught.value.response.headers["x-ratelimit-remaining-tokens"])
-    found = books(budget_stack)
+    found = books(shared, "failed")
     check(found)
     assert (seen, found.sent) == (9, 9)
     assert remaining == found.left, "what failed before its first token was given back before the answer said so"
 
 
-def test_without_a_worker_everything_is_given_back(budget_stack: Stack) -> None:
-    for worker in budget_stack.workers:
-        worker.kill()
-    until(lambda: total(budget_stack.fastpath.metrics(), "dpu_worker_up") == 0, "both workers are seen as gone", 10)
-    with sync_client(budget_stack, BETA) as beta, pytest.raises(openai.InternalServerError) as caught:
-        beta.chat.completions.create(model="chat", messages=user("hello"))
-    headers = caught.value.response.headers
-    assert (caught.value.status_code, headers["x-ratelimit-remaining-tokens"]) == (503, str(BURST))
-    assert int(headers["retry-after"]) >= 1 and int(headers["retry-after-ms"]) >= 1
-    found = books(budget_stack)
-    check(found)
-    assert (found.debited, found.left) == (0, BURST)
-
-
-def test_answers_say_what_is_left_and_refusals_when_it_is_enough(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, BETA) as beta:
+def test_answers_say_what_is_left_and_refusals_when_it_is_enough(shared: Stack) -> None:
+    with sync_client(shared, key_of("headers")) as beta:
         answer = beta.chat.completions.with_raw_response.create(model="chat", messages=user("one two three"))
         usage = answer.parse().usage
         assert usage is not None
@@ -254,74 +262,89 @@ def test_answers_say_what_is_left_and_refusals_when_it_is_enough(budget_stack: S
         assert never.value.code == "prompt_exceeds_token_limit"
 
 
-def tight_model_and_all(desired: dict[str, Any]) -> None:
-    """The model has fewer tokens than beta, and all tenants together have fewer than the model."""
-    desired["models"][0]["limits"] = {"token_rate": {"tokens": 1_000, "per": "24h"}}
-    desired["limits"] = {"token_rate": {"tokens": 500, "per": "24h"}, "grant_tokens_min": 4}
-
-
-@pytest.mark.parametrize("budget_stack", [tight_model_and_all], indirect=True)
-def test_model_and_global_buckets_count_for_every_tenant(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, ALPHA) as alpha, sync_client(budget_stack, BETA) as beta:
-        first = alpha.chat.completions.with_raw_response.create(
-            model="chat", messages=script(tokens=300), max_tokens=300
-        )
-        assert first.headers["x-ratelimit-limit-tokens"] == "500"
-        second = beta.chat.completions.create(model="chat", messages=script(tokens=300), max_tokens=300)
-        assert second.choices[0].finish_reason == "length"
-        assert second.usage is not None and 100 < second.usage.completion_tokens < 200
-        with pytest.raises(openai.RateLimitError):
-            for _ in range(20):
-                alpha.chat.completions.create(model="chat", messages=script(tokens=300), max_tokens=300)
-    samples = budget_stack.fastpath.metrics()
-    debited = total(samples, "dpu_tokens_debited_total")
-    for scope, burst in (("all", 500), ("model", 1_000)):
-        assert 0 <= total(samples, "dpu_token_bucket_left", scope=scope) - (burst - debited) <= 2
-
-
-def test_reload_in_the_middle_keeps_the_levels(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, BETA) as beta:
+def test_reload_in_the_middle_keeps_the_levels(shared: Stack) -> None:
+    with sync_client(shared, key_of("reloaded")) as beta:
         beta.chat.completions.create(model="chat", messages=script(tokens=300), max_tokens=300)
         stream = beta.chat.completions.create(
             model="chat", messages=script(tokens=200, delay_ms=10), max_tokens=200, stream=True
         )
         first = next(iter(stream))
-        before = budget_stack.fastpath.metrics()
-        held = total(before, "dpu_token_bucket_left", scope="tenant", owner="beta")
+        before = shared.fastpath.metrics()
+        held = total(before, "dpu_token_bucket_left", scope="tenant", owner="reloaded")
 
         def another_rate(desired: dict[str, Any]) -> None:
-            beta_of(desired)["token_rate"]["per"] = "48h"
+            limits_of(desired, "reloaded")["token_rate"]["per"] = "48h"
 
-        edit_config(budget_stack, another_rate)
-        budget_stack.agent.send(signal.SIGHUP)
+        edit_config(shared, another_rate)
+        shared.agent.send(signal.SIGHUP)
         epoch = total(before, "dpu_plan_epoch")
-        until(lambda: total(budget_stack.fastpath.metrics(), "dpu_plan_epoch") > epoch, "the new plan is in force", 10)
-        after = total(budget_stack.fastpath.metrics(), "dpu_token_bucket_left", scope="tenant", owner="beta")
+        until(lambda: total(shared.fastpath.metrics(), "dpu_plan_epoch") > epoch, "the new plan is in force", 10)
+        after = total(shared.fastpath.metrics(), "dpu_token_bucket_left", scope="tenant", owner="reloaded")
         assert held <= after <= held + 2
         assert content([first, *stream]).count("tok") == 200
-    found = books(budget_stack)
+    found = books(shared, "reloaded")
     check(found)
     assert found.sent == 500
 
 
-def test_drain_that_cuts_a_stream_ends_its_books(budget_stack: Stack) -> None:
-    with sync_client(budget_stack, BETA) as beta:
-        stream = beta.chat.completions.create(
+def test_drain_that_cuts_a_stream_ends_its_books(shared: Stack) -> None:
+    """The last one of the shared stack: it is gone afterwards."""
+    with sync_client(shared, key_of("drained")) as drained:
+        stream = drained.chat.completions.create(
             model="chat", messages=script(tokens=2_000, delay_ms=20), max_tokens=1_900, stream=True
         )
         seen = [next(iter(stream))]
-
-        def short_drain(desired: dict[str, Any]) -> None:
-            desired["listeners"][0]["limits"]["drain_timeout"] = "300ms"
-
-        edit_config(budget_stack, short_drain)
-        epoch = total(budget_stack.fastpath.metrics(), "dpu_plan_epoch")
-        budget_stack.agent.send(signal.SIGHUP)
-        until(lambda: total(budget_stack.fastpath.metrics(), "dpu_plan_epoch") > epoch, "the new plan is in force", 10)
-        budget_stack.fastpath.send(signal.SIGTERM)
+        shared.fastpath.send(signal.SIGTERM)
         with pytest.raises(openai.APIError):
             seen.extend(stream)
-    assert budget_stack.fastpath.wait() == 0
-    record = next(record for record in budget_stack.journal() if record["tenant"] == "beta")
+    assert shared.fastpath.wait() == 0
+    record = next(record for record in shared.journal() if record["tenant"] == "drained")
     assert record["reason"] == "drain_cut"
     assert record["completion_tokens"] == content(seen).count("tok")
+
+
+def tight(desired: dict[str, Any]) -> None:
+    """The model has fewer tokens than a tenant, and all tenants together have fewer than the model."""
+    desired["models"][0]["limits"] = {"token_rate": {"tokens": 1_000, "per": "24h"}}
+    desired["limits"] = {"token_rate": {"tokens": 500, "per": "24h"}, "grant_tokens_min": 4}
+
+
+@pytest.fixture(scope="module")
+def tightened(tmp_path_factory: pytest.TempPathFactory, certs: Path) -> Iterator[Stack]:
+    """One stack for a test that uses up what all share, and one that kills its workers, in this order."""
+    yield from made(tmp_path_factory.mktemp("tight"), certs, tight)
+
+
+def test_model_and_global_buckets_count_for_every_tenant(tightened: Stack) -> None:
+    def ask(client: openai.OpenAI) -> str | None:
+        answer = client.chat.completions.create(model="chat", messages=script(tokens=150), max_tokens=150)
+        return answer.choices[0].finish_reason
+
+    with sync_client(tightened, ALPHA) as alpha, sync_client(tightened, key_of("crowd")) as crowd:
+        first = alpha.chat.completions.with_raw_response.create(model="chat", messages=user("hi"))
+        assert first.headers["x-ratelimit-limit-tokens"] == "500"
+        # 500 are two whole answers and what is left for a third.
+        assert [ask(client) for client in (alpha, crowd, alpha)] == ["stop", "stop", "length"]
+        with pytest.raises(openai.RateLimitError) as refused:
+            for _ in range(20):
+                ask(crowd)
+        assert "all tenants together" in refused.value.message
+    samples = tightened.fastpath.metrics()
+    debited = total(samples, "dpu_tokens_debited_total")
+    for scope, burst in (("all", 500), ("model", 1_000)):
+        assert 0 <= total(samples, "dpu_token_bucket_left", scope=scope) - (burst - debited) <= 2
+
+
+def test_without_a_worker_everything_is_given_back(tightened: Stack) -> None:
+    for worker in tightened.workers:
+        worker.kill()
+    until(lambda: total(tightened.fastpath.metrics(), "dpu_worker_up") == 0, "both workers are seen as gone", 10)
+    with sync_client(tightened, key_of("lonely")) as lonely, pytest.raises(openai.InternalServerError) as caught:
+        # So short that it fits into what the test before has left.
+        lonely.completions.create(model="chat", prompt="a", max_tokens=1)
+    headers = caught.value.response.headers
+    assert (caught.value.status_code, int(headers["retry-after"]) >= 1) == (503, True)
+    assert int(headers["retry-after-ms"]) >= 1
+    found = books(tightened, "lonely")
+    check(found)
+    assert (found.debited, found.left) == (0, BURST)

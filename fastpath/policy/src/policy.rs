@@ -1,14 +1,19 @@
 //! One plan made quick to ask, and the order in which a request is judged.
 
+mod budgets;
+
+pub use budgets::TokenLevel;
+
 use crate::auth::{sha256, Credentials, KeyFiles, TokenCache};
 use crate::decision::{Decision, Refused};
 use crate::json::{canonical, JsonLimits, Tree};
 use crate::limits::{
-    tightest, Ask, Bucket, Buckets, Gcra, Ledger, LimitState, Permit, Rates, Reservation, Scope, Usage,
+    Ask, Bucket, Buckets, Gcra, Ledger, LimitState, Permit, Rates, Reservation, Scope, Usage,
 };
 use crate::rules::{self, Normalised};
 use crate::steer::{self, Arm, Model};
 use crate::{check, TenantIndex};
+use budgets::build_shared_buckets;
 use bytes::Bytes;
 use dpu_types::{plan, ClientCertificate, MonoNs, Reason, Refusal, RequestHead};
 use std::collections::HashMap;
@@ -54,21 +59,6 @@ struct Tenant {
     allowed: Box<[bool]>,
     /// Names and aliases of the allowed models.
     models: Vec<Arc<str>>,
-}
-
-/// One token bucket now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenLevel<'p> {
-    /// Whose it is.
-    pub scope: Scope,
-    /// The tenant's or model's name; empty for the one for all.
-    pub name: &'p str,
-    /// Tokens that it holds at most.
-    pub burst: i64,
-    /// Tokens that are neither used nor reserved; below zero where tokens are owed.
-    pub left: i64,
-    /// Tokens that running requests hold.
-    pub reserved: i64,
 }
 
 /// A refusal before the rate of the tenant is known.
@@ -164,41 +154,6 @@ impl Policy {
     #[must_use]
     pub fn rate(&self, tenant: TenantIndex, now: MonoNs) -> Rates {
         self.rate_for(tenant, None, now)
-    }
-
-    fn rate_for(&self, tenant: TenantIndex, model: Option<usize>, now: MonoNs) -> Rates {
-        let owner = self.tenant(tenant);
-        let requests = owner.gcra.map(|gcra| gcra.view(&owner.usage, now));
-        let tokens = tightest(&self.buckets(owner, model), |bucket| bucket.view(0, now));
-        Rates { requests, tokens }
-    }
-
-    /// The plan serves from now on: token buckets whose rate it changes go on by it.
-    pub fn adopt(&self, now: MonoNs) {
-        self.token_buckets().for_each(|bucket| bucket.adopt(now));
-    }
-
-    /// Every token bucket: whose it is, its name, what it holds at most, what is left (below zero where tokens are
-    /// owed) and what running requests hold.
-    pub fn token_levels(&self, now: MonoNs) -> impl Iterator<Item = TokenLevel<'_>> {
-        self.token_buckets().map(move |bucket| TokenLevel {
-            scope: bucket.scope,
-            name: &bucket.name,
-            burst: bucket.burst(),
-            left: bucket.left(now),
-            reserved: bucket.reserved(),
-        })
-    }
-
-    fn token_buckets(&self) -> impl Iterator<Item = &Arc<Bucket>> {
-        let tenants = self.tenants.iter().map(|tenant| &tenant.tokens);
-        self.model_tokens.iter().chain([&self.all_tokens]).chain(tenants).flatten()
-    }
-
-    /// The buckets of a request, in the order in which they are asked.
-    fn buckets(&self, owner: &Tenant, model: Option<usize>) -> Buckets {
-        let of_model = model.and_then(|index| self.model_tokens.get(index)).cloned().flatten();
-        [owner.tokens.clone(), of_model, self.all_tokens.clone()]
     }
 
     /// Judges one request: parse, model and permission, arm, rules, limits, receipt. Limits come last, so that a
@@ -445,24 +400,6 @@ fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &HashMap<Arc<str
     let usages = limits.usage_of(&tenant_names);
     let each = plan.tenants.iter().zip(tenant_names).zip(usages);
     each.map(|((tenant, name), usage)| build_tenant(plan, tenant, (name, usage), names, limits)).collect()
-}
-
-/// The token buckets of the models, and the one for all.
-fn build_shared_buckets(
-    plan: &plan::Plan,
-    limits: &LimitState,
-) -> (Vec<Option<Arc<Bucket>>>, Option<Arc<Bucket>>) {
-    let names: Vec<Arc<str>> = plan.models.iter().map(|model| Arc::from(model.name.as_str())).collect();
-    let levels = limits.levels_of(&names);
-    let each = plan.models.iter().zip(names).zip(levels);
-    let models = each.map(|((model, name), level)| {
-        let bucket = |rate| Bucket::new(Scope::Model, name, rate, level, limits.now());
-        model.token_rate.as_ref().and_then(bucket).map(Arc::new)
-    });
-    let all = plan.token_rate.as_ref();
-    let all = all
-        .and_then(|rate| Bucket::new(Scope::All, Arc::from(""), rate, limits.level_of_all(), limits.now()));
-    (models.collect(), all.map(Arc::new))
 }
 
 fn build_tenant(

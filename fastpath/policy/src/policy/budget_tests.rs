@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! Facts about token budgets in decisions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::tests::{ask, plan, BODY};
 use super::*;

@@ -15,8 +15,6 @@ from tests.unit.dpu_app.samples import TEXT, edited, problems
         (TEXT + "canary: {}\n", "canary", "canary analysis"),
         (TEXT + "slo: []\n", "slo", "service level objectives"),
         (edited(("8443\n", "8443\n    tickets: { file: k }\n")), "listeners[0].tickets", "session ticket keys"),
-        (edited(("per: 1m }", "per: 1m }\n      token_rate: { tokens: 2000, per: 1m }")),
-         "tenants[0].limits.token_rate", "token budgets"),
         (edited(("keys/server.key", "'pkcs11:token=dpu'")),
          "listeners[0].certificates[0].private_key_file", "keys in an HSM"),
     ],
