@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 VIRTME = "virtme-ng==1.42"
 EXAMPLE = Path("/usr/share/doc/libucx-dev/examples/ucp_client_server.c")
-SCENARIOS = ("smoke", "frames", "chat")
+SCENARIOS = ("smoke", "frames", "contract", "chat")
 
 
 def say(text: str) -> None:
@@ -56,19 +57,35 @@ def build_example() -> None:
     subprocess.run(["cc", "-O2", "-o", program, sources / EXAMPLE.name, "-lucp", "-lucs"], check=True)
 
 
-def build_frame_ping() -> Path:
-    """Our own UCX example; the workspace's build folder already has what it is made from."""
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "dpu-ucx", "--example", "frame_ping"]
-    subprocess.run(command, check=True, cwd=ROOT / "fastpath")
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "fastpath/target")
-    return target.absolute() / "release/examples/frame_ping"
+def build_programs() -> dict[str, Path]:
+    """Our own UCX example and the transport contract suite, each by the variable that names it inside."""
+    return {
+        "FRAME_PING": cargo("build", "--example", "frame_ping"),
+        "CONTRACT": cargo("test", "--no-run", "--test", "contract"),
+    }
 
 
-def guest_command(scenarios: list[str], frame_ping: Path) -> list[str]:
+def cargo(verb: str, *what: str) -> Path:
+    """Builds one program of dpu-ucx, in the profile of the module; the workspace's folder has what it is made from."""
+    profile = [] if os.environ.get("PROFILE", "release") == "dev" else ["--release"]
+    command = ["cargo", verb, *profile, "--locked", "--quiet", "-p", "dpu-ucx", *what, "--message-format=json"]
+    told = subprocess.run(command, check=True, cwd=ROOT / "fastpath", stdout=subprocess.PIPE, text=True).stdout
+    programs = [found for line in told.splitlines() if (found := json.loads(line).get("executable"))]
+    return Path(programs[-1])
+
+
+def guest_command(scenarios: list[str], programs: dict[str, Path]) -> list[str]:
     """What runs inside: the devices, then the scenarios one after another."""
     scripts = [HERE / "guest" / f"{name}.sh" if "/" not in name else Path(name).resolve() for name in scenarios]
     boot = ["bash", str(HERE / "guest/boot.sh"), str(OUT), sys.executable]
-    return ["env", f"FRAME_PING={frame_ping}", *boot, *(str(script) for script in scripts)]
+    return ["env", *(f"{name}={path}" for name, path in programs.items()), *boot, *(str(script) for script in scripts)]
+
+
+def table(facts: dict[str, str]) -> str:
+    """The facts as rows: which scenario, what, how much."""
+    rows = [(*key.partition("_")[::2], value) for key, value in facts.items()]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)] if rows else [0, 0]
+    return "\n".join(f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {value}" for a, b, value in rows)
 
 
 def run_machine(machine: Machine) -> tuple[dict[str, str], str]:
@@ -96,7 +113,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Command line to values."""
     parser = argparse.ArgumentParser(description="Runs scenarios over real RDMA verbs in a virtual machine.")
     parser.add_argument("scenario", nargs="*", help=f"{', '.join(SCENARIOS)}, or the path of a script; default: all")
-    parser.add_argument("--timeout-s", type=float, default=900.0, help="bound of the machine's life (%(default)s)")
+    parser.add_argument("--timeout-s", type=float, default=1200.0, help="bound of the machine's life (%(default)s)")
     parser.add_argument("--memory", default="2G", help="of the machine (%(default)s)")
     parser.add_argument("--cpus", type=int, default=2, help="of the machine (%(default)s)")
     parser.add_argument("--kvm", action="store_true", help="hardware virtualisation instead of emulation")
@@ -111,7 +128,7 @@ def main(arguments: list[str]) -> int:
     OUT.mkdir(exist_ok=True)
     install()
     build_example()
-    command = guest_command(wanted.scenario or list(SCENARIOS), build_frame_ping())
+    command = guest_command(wanted.scenario or list(SCENARIOS), build_programs())
     options = MachineOptions(shared=OUT, memory=wanted.memory, cpus=wanted.cpus, kvm=wanted.kvm)
     try:
         machine = Machine(command_line(options, newest_kernel(), command), timeout_s=wanted.timeout_s)
@@ -121,8 +138,7 @@ def main(arguments: list[str]) -> int:
     say(f"booting ({'KVM' if wanted.kvm else 'emulation: half a minute'}), at most {wanted.timeout_s:.0f} s in all")
     began = time.monotonic()
     facts, wrong = run_machine(machine)
-    for key, value in facts.items():
-        print(f"{key}={value}")
+    print(table(facts))
     outcome = f"failed: {wrong}" if wrong else "ok"
     say(f"{outcome} after {time.monotonic() - began:.0f} s; logs in {OUT.relative_to(ROOT)}/")
     return 1 if wrong else 0

@@ -1,6 +1,6 @@
 //! A fast path that says what it is told to, frame by frame.
 
-use crate::world::KEY;
+use crate::world::{patience, KEY};
 use crate::Factory;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -67,7 +67,7 @@ impl<F: Factory> Raw<F> {
     pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < Duration::from_secs(20), "never {what}: {:?}", self.server.counters());
+            assert!(start.elapsed() < patience(), "never {what}: {:?}", self.server.counters());
             let mut events = Vec::new();
             self.transport.poll(&mut events);
             let now = MonoNs(self.clock.elapsed().as_nanos() as u64);

@@ -1,6 +1,6 @@
 //! A worker that says what it is told to, frame by frame, and the fast path's real session in front of it.
 
-use crate::world::{client_config, dispatch, random, KEY};
+use crate::world::{client_config, dispatch, patience, random, KEY};
 use crate::Factory;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -9,8 +9,6 @@ use dpu_types::wire::Frame;
 use dpu_types::{MonoNs, RequestId};
 use dpu_ucx::{Client, ClientConfig, Event, PeerId, Transport, TransportEvent, WorkerPhase};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The nonce that it always has: a worker that does not care.
 pub const NONCE: [u8; 32] = [4; 32];
@@ -156,7 +154,7 @@ impl<F: Factory> RawWorker<F> {
         let start = Instant::now();
         while !done(self) {
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < patience(),
                 "never {what}: {:?} {:?}",
                 self.events,
                 self.client.counters()

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 pub const KEY: &[u8] = b"a shared key of the tests";
 
-/// Longer than anything here takes, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything here takes, on a busy machine; an emulated one asks for more (`DPU_TEST_PATIENCE_S`).
+pub fn patience() -> Duration {
+    let asked = std::env::var("DPU_TEST_PATIENCE_S").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(asked.unwrap_or(20))
+}
 
 pub fn random() -> dpu_ucx::session::Random {
     Box::new(|out| aws_lc_rs::rand::fill(out).unwrap())
@@ -108,7 +111,7 @@ impl<F: Factory> World<F> {
     pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > patience() {
                 panic!(
                     "never {what}: {:?} {:?} {:?} {:?}",
                     self.client.state(0),
