@@ -1,7 +1,7 @@
 """Streams through the fast path, some at once, and how each of them ended. Standard library only; few bytes, few calls.
 
-Prints `begun` with the first token, then whole, error_event, cut (neither a terminal event nor an error event), refused,
-tokens and seconds as `name=value` lines. Exit status 0 whatever the streams did: the scenario judges.
+Prints `begun` with the first token, then whole, error_event, cut (neither a terminal event nor an error event),
+refused, tokens and seconds as `name=value` lines. Exit status 0 whatever the streams did: the scenario judges.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Load:
         }
         content = json.dumps(body).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {wanted.key}\r\n"
-        head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-        self.request = head.encode() + content
+        head += f"content-type: application/json\r\ncontent-length: {len(content)}\r\nx-conversation-id: "
+        self.head, self.content = head.encode(), b"\r\n\r\n" + content
         self.port: int = wanted.port
         self.left: int = wanted.streams
         self.lock = threading.Lock()
@@ -60,7 +60,8 @@ class Load:
 
     def stream(self, connection: ssl.SSLSocket) -> str:
         """One stream: whole, error_event, refused or cut."""
-        connection.sendall(self.request)
+        # Conversations of their own: one alone would stay with one worker.
+        connection.sendall(self.head + str(threading.get_ident()).encode() + self.content)
         answer = b""
         while not answer.endswith(b"0\r\n\r\n") and not (answer and not answer.startswith(b"HTTP/1.1 200")):
             try:

@@ -8,7 +8,7 @@ use dpu_types::gen::worker_frame::{Body, Hello, Request};
 use dpu_types::wire::Frame;
 use dpu_types::{MonoNs, RequestId};
 use dpu_ucx::{PeerId, Server, ServerConfig, ServerEvent, Transport, TransportEvent};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub struct Raw<F: Factory> {
     transport: F::T,
