@@ -32,7 +32,6 @@ class Worker:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.registry = CollectorRegistry()
-        self.engine_metrics = EngineMetrics(self.registry)
         self.stage = "loading the engine"
         self.native: HostWorker | None = None
         self.engine: Engine | None = None
@@ -58,7 +57,7 @@ class Worker:
         )
         self.registry.register(NativeCollector(self.native.metrics))
         if self.engine is not None:
-            self.pool = Pool(self.native, self.engine, options.slots, self.engine_metrics)
+            self.pool = Pool(self.native, self.engine, options.slots, EngineMetrics(self.registry))
             self.pool.start()
         self.stage = "ready"
         names = ", ".join(model.name for model in models)

@@ -19,7 +19,7 @@ OTHER = "_other"
 
 
 class EngineMetrics:
-    """Counted by the slots; echo has none, since its answers never come to Python."""
+    """Counted by the slots. The answers of echo never come to Python: it counts under the same names in Rust."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.models: set[str] = set()

@@ -1,7 +1,7 @@
 //! What one core has counted. The core locks its own counters once a request; whoever looks locks them all.
 
 use crate::handshakes::Handshakes;
-use crate::histogram::{Histogram, DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS};
+use crate::histogram::{Histogram, CANCEL, DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS};
 use crate::limit_hits::Quiet;
 use crate::record::{Outcome, Record};
 use dpu_policy::{TokenCounts, Why};
@@ -122,6 +122,18 @@ pub struct CoreCounters {
     pub choices: [u64; Why::ALL.len()],
     /// Worker frames; copied from the client of this core.
     pub frames: SessionCounters,
+    /// How long cancelled requests took to stop.
+    pub cancels: CancelTimes,
+}
+
+/// From CANCEL to CANCELLED, by the clock of the worker.
+#[derive(Clone, Debug)]
+pub struct CancelTimes(pub Histogram);
+
+impl Default for CancelTimes {
+    fn default() -> Self {
+        Self(Histogram::new(&CANCEL))
+    }
 }
 
 impl CoreCounters {
@@ -134,6 +146,9 @@ impl CoreCounters {
         *count += 1;
         self.capped[0] += u64::from(capped);
         self.edits += record.edits.len() as u64;
+        if let Some(us) = record.cancel_us {
+            self.cancels.0.observe(us.saturating_mul(1000));
+        }
         self.retries += u64::from(record.retried);
         self.arm_overrides += u64::from(record.arm_overridden);
         for (count, why) in self.choices.iter_mut().zip(Why::ALL) {
@@ -162,6 +177,7 @@ impl CoreCounters {
             *mine += theirs;
         }
         self.frames.add(&core.frames);
+        self.cancels.0.add(&core.cancels.0);
         self.stages.add(&core.stages);
         for (mine, theirs) in self.capped.iter_mut().zip(core.capped) {
             *mine += theirs;

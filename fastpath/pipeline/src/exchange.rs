@@ -242,11 +242,15 @@ impl Exchange {
             Told::Frame(Event::Result { summary, choices, .. }) => {
                 Some(self.take_result(&summary, &choices, out))
             }
-            Told::Frame(Event::Fail { reason, retry, .. }) => {
+            Told::Frame(Event::Fail { reason, retry, detail, .. }) => {
                 self.core.forget(self.id());
                 self.let_go(Verdict::of(reason));
                 if retry && !self.events_sent && self.retry(reason) {
                     return None;
+                }
+                if reason.info().status == 400 && reason != Reason::ModelUnsuitable {
+                    // The caller's fault, as the engine sees it: it should learn more than that.
+                    return Some(self.fail_with(&Refusal::from(reason).because(detail), out));
                 }
                 Some(self.fail(reason, out))
             }

@@ -37,6 +37,9 @@ pub static FIRST_TOKEN: Scale = Scale {
 /// `gen_ai.server.time_per_output_token`, the same source.
 pub static PER_TOKEN: Scale =
     Scale { bounds: &ms([10, 25, 50, 75, 100, 150, 200, 300, 400, 500, 750, 1000, 2500]), shown: NS_PER_S };
+/// From CANCEL to a free slot: between two tokens where all is well, between two steps of a prefill at the worst.
+pub static CANCEL: Scale =
+    Scale { bounds: &ms([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]), shown: NS_PER_S };
 /// `gen_ai.client.token.usage`, the same source: powers of 4.
 pub static TOKENS: Scale = Scale {
     bounds: &[

@@ -44,6 +44,7 @@ pub fn families(fast_path: &FastPath) -> Vec<Family> {
     all.extend(stages(&counters.stages));
     all.push(capped(&counters));
     all.extend(frames(&counters.frames));
+    all.push(cancels(&counters.cancels.0));
     all.extend(steering::families(&counters, &status.workers, &fast_path.room()));
     let up = |state: &str| f64::from(u8::from(state == "ready"));
     all.push(Family {
@@ -261,6 +262,16 @@ fn frames(frames: &SessionCounters) -> Vec<Family> {
         single("dpu_worker_bytes_received", "counter", "Bytes of worker frames received.", frames.bytes_in),
         single("dpu_worker_reconnects", "counter", "Attempts to reach a worker again.", frames.reconnects),
     ]
+}
+
+fn cancels(times: &Histogram) -> Family {
+    Family {
+        name: "dpu_worker_cancel_seconds",
+        kind: "histogram",
+        help: "From CANCEL to generation stopped and its memory free, by the worker's clock.",
+        labels: &[],
+        samples: vec![histogram([], times)],
+    }
 }
 
 fn single(name: &'static str, kind: &'static str, help: &'static str, count: u64) -> Family {

@@ -38,6 +38,8 @@ pub struct Programmed {
     pub series_max: usize,
     /// Shared key of the worker connections.
     pub worker_key: Vec<u8>,
+    /// A second one that workers may have during a rollover; empty for none.
+    pub worker_key_previous: Vec<u8>,
     /// How workers are chosen.
     pub steering: Steering,
 }
@@ -119,10 +121,16 @@ impl Programmed {
         let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
         let steering = Steering::of(&plan, previous.map(|p| &p.steering));
         let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, &steering, previous));
-        let worker_key =
-            read_key(&plan.worker_key_file).map_err(|found| problems.push(found)).unwrap_or_default();
+        let mut key = |field: &str, path: &str| {
+            read_key(field, path).map_err(|found| problems.push(found)).unwrap_or_default()
+        };
+        let worker_key = key("worker_key_file", &plan.worker_key_file);
+        let worker_key_previous = match plan.worker_key_previous_file.as_str() {
+            "" => Vec::new(),
+            path => key("worker_key_previous_file", path),
+        };
         if let Some(before) = previous {
-            problems.extend(changed_key(before, &worker_key));
+            problems.extend(changed_key(before, &worker_key, &worker_key_previous));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -142,6 +150,7 @@ impl Programmed {
             models,
             series_max,
             worker_key,
+            worker_key_previous,
             steering,
         })
     }
@@ -298,20 +307,23 @@ fn address(text: &str) -> Result<SocketAddr, Problem> {
     })
 }
 
-fn read_key(path: &str) -> Result<Vec<u8>, Problem> {
+fn read_key(field: &str, path: &str) -> Result<Vec<u8>, Problem> {
     let key = std::fs::read(path).map_err(|error| {
-        problem("worker_key_file", &format!("{path}: {error}"), "name a file that the fast path may read")
+        problem(field, &format!("{path}: {error}"), "name a file that the fast path may read")
     })?;
     if key.len() < WORKER_KEY_BYTES_MIN {
         let fix = "make one with: head -c 32 /dev/urandom > FILE, the same on every worker";
-        return Err(problem("worker_key_file", &format!("holds {} bytes, 32 are the least", key.len()), fix));
+        return Err(problem(field, &format!("holds {} bytes, 32 are the least", key.len()), fix));
     }
     Ok(key)
 }
 
-fn changed_key(before: &Programmed, key: &[u8]) -> Option<Problem> {
-    (!key.is_empty() && before.worker_key != key).then(|| {
-        let fix = "restart the fast path with the new key";
+/// A key is rolled over by having both for a while; a plain exchange would lock every worker out that has not changed in
+/// the same moment.
+fn changed_key(before: &Programmed, key: &[u8], second: &[u8]) -> Option<Problem> {
+    let kept = before.worker_key == key || before.worker_key == second || before.worker_key_previous == key;
+    (!key.is_empty() && !kept).then(|| {
+        let fix = "name the old one as worker_key_previous_file until every worker has the new one";
         problem("worker_key_file", "the key has changed under a running fast path", fix)
     })
 }

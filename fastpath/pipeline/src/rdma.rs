@@ -43,6 +43,7 @@ pub fn client(
     let config = ClientConfig {
         fastpath_id: format!("{name}/{core}"),
         key: plan.worker_key.clone(),
+        previous_key: plan.worker_key_previous.clone(),
         cancel_timeout_ms: CANCEL_TIMEOUT_MS,
         ..ClientConfig::default()
     };
@@ -53,6 +54,7 @@ pub fn client(
 pub fn set_workers(core: &Core, plan: &Programmed, now: MonoNs) {
     let workers: Vec<_> = plan.workers.iter().map(|w| (w.name.to_string(), w.address)).collect();
     if let Some(client) = core.client.borrow_mut().as_mut() {
+        client.set_keys(&plan.worker_key, &plan.worker_key_previous);
         client.set_workers(&workers, now);
     }
     refresh_peers(core, plan, now);

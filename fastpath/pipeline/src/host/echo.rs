@@ -24,6 +24,8 @@ pub enum Step {
 /// One stream.
 #[derive(Debug)]
 pub struct Echo {
+    /// The engine's name of it, for metrics.
+    pub model: String,
     part: Part,
     /// How many say the same.
     choices: u32,
@@ -65,6 +67,7 @@ impl Echo {
         let bounds = [part.max_tokens, budget].into_iter().flatten().filter(|_| !part.ignores_budget);
         let bound = bounds.min().unwrap_or(u32::MAX);
         Self {
+            model: String::new(),
             limit: part.tokens().min(bound),
             part,
             choices,

@@ -9,6 +9,7 @@ mod driver;
 mod echo;
 mod echo_embed;
 mod echo_text;
+mod engine_totals;
 mod handle;
 mod job;
 mod report;

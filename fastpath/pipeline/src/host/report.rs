@@ -1,5 +1,7 @@
 //! What a worker says about itself, as JSON: status for people, families for metrics.
 
+use super::engine_totals::{histogram, EngineTotals};
+use crate::counters::CancelTimes;
 use dpu_ucx::{PeerState, SessionCounters, TransportCounters};
 use serde_json::{json, Value};
 
@@ -39,9 +41,18 @@ pub struct Totals {
     pub tokens: u64,
     /// Completion tokens generated for cancelled requests and not sent.
     pub wasted: u64,
+    /// From CANCEL to CANCELLED.
+    pub cancels: CancelTimes,
+    /// Of the engine that lives here; `None` where engines count for themselves.
+    pub engine: Option<EngineTotals>,
 }
 
 impl Totals {
+    /// Nothing counted yet. `engine_lives_here`: its figures are counted here too.
+    pub fn new(engine_lives_here: bool) -> Self {
+        Self { engine: engine_lives_here.then(EngineTotals::default), ..Self::default() }
+    }
+
     /// One request more ended like this.
     pub fn count(&mut self, ended: Ended) {
         self.ended[ended as usize] += 1;
@@ -83,7 +94,7 @@ impl Report {
     /// Prometheus families, counter names without `_total`.
     pub fn families(&self) -> Value {
         let ended = Ended::ALL.map(|(ended, name)| (vec![name], self.totals.ended[ended as usize]));
-        Value::Array(vec![
+        let mut all = vec![
             family("requests", "counter", "Requests by how they ended", &["outcome"], &ended),
             scalar("running", "gauge", "Requests in slots", self.running as u64),
             scalar("queued", "gauge", "Requests waiting for a slot", self.queued as u64),
@@ -110,7 +121,14 @@ impl Report {
                 "Bytes handed to the transport",
                 self.transport.bytes_in_flight,
             ),
-        ])
+            histogram(
+                "cancel_seconds",
+                "CANCEL come to slot free and CANCELLED sent",
+                &self.totals.cancels.0,
+            ),
+        ];
+        all.extend(self.totals.engine.iter().flat_map(|engine| engine.families(self.totals.wasted)));
+        Value::Array(all)
     }
 
     fn frames(&self) -> Vec<(Vec<&'static str>, u64)> {
@@ -150,7 +168,8 @@ impl Report {
     }
 }
 
-fn family(name: &str, kind: &str, help: &str, labels: &[&str], samples: &[(Vec<&str>, u64)]) -> Value {
+/// One family; counter names come without `_total`.
+pub fn family(name: &str, kind: &str, help: &str, labels: &[&str], samples: &[(Vec<&str>, u64)]) -> Value {
     let samples = samples.iter().map(|(labels, value)| json!({"labels": labels, "value": value}));
     json!({
         "name": format!("dpu_worker_{name}"),

@@ -308,3 +308,39 @@ fn a_taken_address_is_an_error_in_words() {
     let second = HostRuntime::start_on(config(first.listening().port()), move || Ok(two));
     assert!(second.err().unwrap().contains("in use"));
 }
+
+#[test]
+fn an_echo_worker_fills_the_metrics_of_its_engine() {
+    let mut pair = Pair::new("echo", 8, 0);
+    let whole = pair.ask("a b c", 0);
+    let stream = pair.ask("!echo tokens=5", FLAG_REQUEST_STREAM);
+    let failed = pair.ask("!echo tokens=5 fail_after=1", FLAG_REQUEST_STREAM);
+    let slow = pair.ask("!echo tokens=5 delay_ms=60000", FLAG_REQUEST_STREAM);
+    for id in [whole, stream, failed] {
+        pair.ending(id);
+    }
+    pair.client.cancel(slow, Reason::ClientGone, clock::now());
+    pair.ending(slow);
+    let metrics: serde_json::Value = serde_json::from_str(&pair.host.metrics()).unwrap();
+    let family = |name: &str| {
+        let found = metrics.as_array().unwrap().iter().find(|family| family["name"] == name);
+        found.unwrap_or_else(|| panic!("no {name}"))["samples"].clone()
+    };
+    let requests = serde_json::json!([
+        {"labels": ["chat", "answered"], "value": 2},
+        {"labels": ["chat", "cancelled"], "value": 1},
+        {"labels": ["chat", "failed"], "value": 1},
+    ]);
+    assert_eq!(family("dpu_worker_engine_requests"), requests);
+    let tokens = family("dpu_worker_engine_tokens");
+    assert_eq!(tokens[2], serde_json::json!({"labels": ["completion"], "value": 8}));
+    assert_eq!(family("dpu_worker_engine_first_token_seconds")[0]["count"], 2);
+    for name in ["dpu_worker_engine_cancel_seconds", "dpu_worker_cancel_seconds"] {
+        let cancels = family(name);
+        assert_eq!(cancels[0]["count"], 1, "{name}");
+        assert_eq!(
+            cancels[0]["buckets"].as_array().unwrap().last().unwrap(),
+            &serde_json::json!(["+Inf", 1])
+        );
+    }
+}

@@ -39,7 +39,7 @@ impl<T: Transport> Work<T> {
         Self {
             server,
             books: Books::new(config.slots, config.queue_max),
-            totals: Totals::default(),
+            totals: Totals::new(config.engine == "echo"),
             shared,
             echoes: config.engine == "echo",
             timers: BTreeMap::new(),
@@ -140,7 +140,8 @@ impl<T: Transport> Work<T> {
             return self.shared.push_job(state);
         }
         match Echo::new(&request, now, queue_us) {
-            Ok(echo) => {
+            Ok(mut echo) => {
+                echo.model = request.model;
                 self.books.running.insert(stream, Running::Echo(Box::new(echo)));
                 self.time(stream, now);
             }
@@ -159,7 +160,7 @@ impl<T: Transport> Work<T> {
                 }
                 self.books.running.remove(&stream);
             }
-            Some(Running::Echo(_)) => drop(self.books.running.remove(&stream)),
+            Some(Running::Echo(_)) => self.remove_echo(stream, Ended::Cancelled),
             None => drop(self.books.unqueue(stream)),
         }
         self.confirm(stream, 0, now);
@@ -186,7 +187,7 @@ impl<T: Transport> Work<T> {
                 }
                 self.books.running.remove(&stream);
             }
-            Some(Running::Echo(_)) => drop(self.books.running.remove(&stream)),
+            Some(Running::Echo(_)) => self.remove_echo(stream, Ended::Cancelled),
             None => drop(self.books.unqueue(stream)),
         }
     }
@@ -279,9 +280,13 @@ impl<T: Transport> Work<T> {
     }
 
     fn confirm(&mut self, stream: StreamKey, tokens_wasted: u32, now: MonoNs) {
-        if self.server.cancelled(stream, tokens_wasted, now).is_ok() {
+        if let Ok(cancel_us) = self.server.cancelled(stream, tokens_wasted, now) {
             self.totals.count(Ended::Cancelled);
             self.totals.wasted += u64::from(tokens_wasted);
+            self.totals.cancels.0.observe(cancel_us.saturating_mul(1000));
+            if let Some(engine) = &mut self.totals.engine {
+                engine.stopped(cancel_us);
+            }
         }
     }
 
@@ -316,14 +321,30 @@ impl<T: Transport> Work<T> {
                 Ok(()) => {}
                 Err(StreamGone::Full) => return self.time(stream, now.plus_ms(RETRY_MS)),
                 Err(StreamGone::NoCredit) => return, // `Credit` steps it again; until then it has no timer
-                Err(_) => return drop(self.books.running.remove(&stream)), // its event has been or will be handled
+                // Its event has been or will be handled.
+                Err(_) => return self.remove_echo(stream, Ended::Cancelled),
             }
         }
         self.time(stream, MonoNs(now.0 + 1));
     }
 
+    /// Takes an echo out of its slot and counts how it ended.
+    fn remove_echo(&mut self, stream: StreamKey, ended: Ended) {
+        if let (Some(Running::Echo(echo)), Some(engine)) =
+            (self.books.running.remove(&stream), &mut self.totals.engine)
+        {
+            engine.count(&echo.model, ended);
+        }
+    }
+
     fn end_echo(&mut self, stream: StreamKey, step: Step, now: MonoNs) {
-        self.books.running.remove(&stream);
+        let failed = matches!(step, Step::Fail(..));
+        self.remove_echo(stream, if failed { Ended::Failed } else { Ended::Answered });
+        if let (Step::Result(summary, _) | Step::End(summary), Some(engine)) =
+            (&step, &mut self.totals.engine)
+        {
+            engine.answered(summary);
+        }
         let ending = match step {
             Step::Result(summary, choices) => Ending::Result(summary, choices),
             Step::Fail(reason, detail) => Ending::Fail { reason, detail: detail.to_owned(), retry: false },

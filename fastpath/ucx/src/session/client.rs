@@ -53,7 +53,8 @@ impl Pending {
 pub struct Client<T: Transport> {
     transport: T,
     config: ClientConfig,
-    key: SharedKey,
+    /// The present one, then the one beside it.
+    keys: Vec<SharedKey>,
     random: Random,
     /// Stable positions; `None` where a drained worker was.
     slots: Vec<Option<Slot>>,
@@ -76,7 +77,7 @@ impl<T: Transport> Client<T> {
     /// A client without workers. `random` must be unpredictable: it makes the nonces.
     pub fn new(transport: T, config: ClientConfig, random: Random) -> Self {
         Self {
-            key: SharedKey::new(&config.key),
+            keys: keys(&config.key, &config.previous_key),
             transport,
             config,
             random,
@@ -91,6 +92,12 @@ impl<T: Transport> Client<T> {
             polled: MonoNs(0),
             queued: false,
         }
+    }
+
+    /// Sets the keys that workers may have, the second empty for none. Connections that stand stay; the next ones prove
+    /// one of these.
+    pub fn set_keys(&mut self, key: &[u8], previous_key: &[u8]) {
+        self.keys = keys(key, previous_key);
     }
 
     /// Sets the workers by (name, address); indices elsewhere are positions in this list. A connection whose name
@@ -268,6 +275,11 @@ impl<T: Transport> Client<T> {
             reorder_frames_max: self.config.reorder_frames_max,
         }
     }
+}
+
+fn keys(key: &[u8], previous_key: &[u8]) -> Vec<SharedKey> {
+    let second = (!previous_key.is_empty()).then_some(previous_key);
+    std::iter::once(key).chain(second).map(SharedKey::new).collect()
 }
 
 fn request_body(d: &Dispatch) -> Body<'_> {

@@ -9,6 +9,8 @@ pub struct ClientConfig {
     pub fastpath_id: String,
     /// The key shared with the workers.
     pub key: Vec<u8>,
+    /// A second key that workers may have while keys are rolled over. Empty for none.
+    pub previous_key: Vec<u8>,
     /// A worker that said nothing for so long is asked. 250.
     pub ping_interval_ms: u64,
     /// A worker that said nothing for so long is lost. 1000: with the retry it stays under the promised 2 s.
@@ -39,6 +41,7 @@ impl Default for ClientConfig {
         Self {
             fastpath_id: "dpu-fastpath".to_owned(),
             key: Vec::new(),
+            previous_key: Vec::new(),
             ping_interval_ms: 250,
             peer_timeout_ms: 1000,
             connect_timeout_ms: 2000,

@@ -118,6 +118,7 @@ macro_rules! contract {
                 a_cancellation_that_nobody_asked_for_fails_its_request
                 a_worker_that_falls_silent_is_given_up_and_may_come_back
                 credit_is_what_the_worker_may_send
+                a_worker_may_have_either_key_while_they_are_rolled_over
                 a_stranger_is_told_nothing_by_a_fast_path
             );
             contract!(@facts $transport strangers:

@@ -265,6 +265,31 @@ pub fn credit_is_what_the_worker_may_send<F: Factory>(factory: &F) {
     assert_eq!((raw.answers().len(), raw.client.counters().credit_exceeded), (13, 0));
 }
 
+pub fn a_worker_may_have_either_key_while_they_are_rolled_over<F: Factory>(factory: &F) {
+    const NEXT: &[u8] = b"the key that is to come, of the tests";
+    for (keys, works) in [([KEY, NEXT], true), ([NEXT, KEY], true), ([NEXT, b""], false)] {
+        let [key, previous_key] = keys.map(<[u8]>::to_vec);
+        let config = ClientConfig { key, previous_key, reconnect_max_ms: 60_000, ..client_config() };
+        let mut raw = RawWorker::greeted(factory, config);
+        if works {
+            raw.prove();
+            let Body::Hello(hello) = dpu_types::wire::Frame::decode(&raw.frames[1]).unwrap().body else {
+                panic!()
+            };
+            let Body::Hello(first) = dpu_types::wire::Frame::decode(&raw.frames[0]).unwrap().body else {
+                panic!()
+            };
+            // It proves the key that the worker proved, not the one that the worker may not know yet.
+            let expected = crate::raw_worker::sign(KEY, b"dpu-fastpath v1", &NONCE, &first.nonce);
+            assert_eq!(hello.proof, expected);
+        } else {
+            let proof = raw.proof(KEY);
+            raw.welcome(0, proof, "");
+            raw.until("refused", |raw| raw.client.counters().strangers == 1);
+        }
+    }
+}
+
 /// What a peer that has not proved the key may try on a fast path.
 type Stranger<F> = (&'static str, fn(&mut RawWorker<F>));
 

@@ -1,7 +1,7 @@
 //! What arrives at the fast path's side: transport events, then frames in their order.
 
 use super::{Client, Event, Pending};
-use crate::session::auth::STRANGER_FRAME_BYTES_MAX;
+use crate::session::auth::{SharedKey, STRANGER_FRAME_BYTES_MAX};
 use crate::session::link::Turn;
 use crate::session::types::{tokens_frame_bytes, Summary, WorkerPhase};
 use crate::transport::{PeerId, Transport, TransportEvent};
@@ -146,18 +146,21 @@ impl<T: Transport> Client<T> {
             let why = format!("it speaks version {}", welcome.protocol_version);
             return self.lose(at, WorkerPhase::Refused, Reason::WorkerVersion, &why, now, out);
         }
-        match (welcome.phase, slot.worker_nonce) {
-            (0, None) if self.key.is_worker_proof(&slot.nonce, &welcome.nonce, &welcome.proof) => {
+        let proves = |key: &&SharedKey| key.is_worker_proof(&slot.nonce, &welcome.nonce, &welcome.proof);
+        // The key that the worker proved is the one that it wants proved.
+        let key = self.keys.iter().find(proves).filter(|_| welcome.phase == 0);
+        match (welcome.phase, slot.worker_nonce, key) {
+            (0, None, Some(key)) => {
+                let proof = key.fastpath_proof(&welcome.nonce, &slot.nonce);
                 slot.worker_nonce = Some(welcome.nonce);
-                let proof = self.key.fastpath_proof(&welcome.nonce, &slot.nonce);
                 self.hello(at, 1, proof);
             }
-            (0, None) => {
+            (0, None, None) => {
                 self.counters.strangers += 1;
                 let why = Reason::WorkerUnauthenticated.info().message;
                 self.lose(at, WorkerPhase::Refused, Reason::WorkerUnauthenticated, why, now, out);
             }
-            (1, Some(nonce)) if nonce == welcome.nonce => self.on_ready(at, welcome, out),
+            (1, Some(nonce), _) if nonce == welcome.nonce => self.on_ready(at, welcome, out),
             _ => self.stranger(at, "a second WELCOME", now, out),
         }
     }

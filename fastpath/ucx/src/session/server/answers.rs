@@ -106,7 +106,7 @@ impl<T: Transport> Server<T> {
     }
 
     /// Confirms that a cancelled stream has stopped and its memory is free. `tokens_wasted`: completion tokens
-    /// generated and not sent.
+    /// generated and not sent. Returns the microseconds since its CANCEL came.
     ///
     /// # Errors
     /// `PeerLost`. Never `Full`: ends wait.
@@ -115,11 +115,11 @@ impl<T: Transport> Server<T> {
         stream: StreamKey,
         tokens_wasted: u32,
         now: MonoNs,
-    ) -> Result<(), StreamGone> {
+    ) -> Result<u64, StreamGone> {
         let state = self.streams.get(&stream).ok_or(StreamGone::PeerLost)?;
         let cancel_us = state.cancelled.map_or(0, |at| now.since(at) / 1000);
         let body = Body::Cancelled(Cancelled { tokens_sent: state.tokens_sent, tokens_wasted, cancel_us });
-        self.finish(stream, 0, &body)
+        self.finish(stream, 0, &body).map(|()| cancel_us)
     }
 
     /// Whether this stream's CANCEL has come; `None` where there is no such stream (any more).
