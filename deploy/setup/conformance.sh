@@ -7,6 +7,8 @@ cd "$ROOT"
 
 declare -A tools=(
   [h2spec]=tests.conformance.run_h2spec
+  [testssl]=tests.conformance.run_testssl
+  [tlsfuzzer]=tests.conformance.run_tlsfuzzer
 )
 
 wanted=("$@")

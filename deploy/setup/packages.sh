@@ -10,7 +10,7 @@ packages_of() {
     testssl) echo testssl.sh bsdextrautils dnsutils ;;
     testbed) echo qemu-system-x86 linux-image-amd64 busybox-static iproute2 kmod rdma-core ibverbs-providers ucx-utils ;;
     go) echo golang-go ;;
-    *) die "no package group named '$1'" "use one of: build, bench, tools, testbed, go" ;;
+    *) die "no package group named '$1'" "use one of: build, bench, tools, testssl, testbed, go" ;;
   esac
 }
 

@@ -1,10 +1,11 @@
 //! One plan made quick to ask, and the order in which a request is judged.
 
 mod budgets;
+mod identity;
 
 pub use budgets::TokenLevel;
 
-use crate::auth::{sha256, Credentials, KeyFiles, TokenCache};
+use crate::auth::{sha256, Credentials, KeyFiles};
 use crate::decision::{Decision, Refused};
 use crate::json::{canonical, JsonLimits, Tree};
 use crate::limits::{
@@ -15,7 +16,7 @@ use crate::steer::{self, Arm, Model};
 use crate::{check, TenantIndex};
 use budgets::build_shared_buckets;
 use bytes::Bytes;
-use dpu_types::{plan, ClientCertificate, MonoNs, Reason, Refusal, RequestHead};
+use dpu_types::{plan, MonoNs, Reason, Refusal, RequestHead};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -109,34 +110,6 @@ impl Policy {
     #[must_use]
     pub const fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    /// Whose API key or token the value of `authorization` carries ("Bearer KEY").
-    ///
-    /// # Errors
-    /// `auth_missing`, `auth_invalid`, or `auth_token_*`.
-    pub fn authenticate(
-        &self,
-        authorization: Option<&[u8]>,
-        now_unix_s: u64,
-        tokens: &mut TokenCache,
-    ) -> Result<TenantIndex, Refusal> {
-        self.credentials.authenticate(authorization, now_unix_s, tokens)
-    }
-
-    /// Whose client certificate it is, for requests without `authorization`. Worth remembering per connection, as
-    /// long as [`Self::credentials_id`] is the same.
-    ///
-    /// # Errors
-    /// `auth_invalid`.
-    pub fn tenant_of_certificate(&self, certificate: &ClientCertificate) -> Result<TenantIndex, Refusal> {
-        self.credentials.of_certificate(certificate)
-    }
-
-    /// Differs between any two policies of this process.
-    #[must_use]
-    pub const fn credentials_id(&self) -> u64 {
-        self.credentials.id()
     }
 
     /// The tenant's name, for records and metrics.

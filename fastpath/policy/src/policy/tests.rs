@@ -76,7 +76,9 @@ fn policy(limits: &LimitState) -> Policy {
 }
 
 pub(super) fn key(policy: &Policy, name: &str) -> TenantIndex {
-    policy.authenticate(Some(format!("Bearer sk-{name}").as_bytes()), 0, &mut TokenCache::default()).unwrap()
+    policy
+        .authenticate(Some(format!("Bearer sk-{name}").as_bytes()), 0, &mut crate::TokenCache::default())
+        .unwrap()
 }
 
 fn head(conversation: Option<&str>) -> RequestHead {
