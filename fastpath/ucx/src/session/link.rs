@@ -54,6 +54,8 @@ pub struct Link {
     held: BTreeMap<u64, Bytes>,
     heard: MonoNs,
     asked: MonoNs,
+    /// When it was asked first since it was heard.
+    unanswered_since: Option<MonoNs>,
     /// Frames on their way to the transport; numbered when they go.
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
@@ -70,6 +72,7 @@ impl Link {
             held: BTreeMap::new(),
             heard: now,
             asked: now,
+            unanswered_since: None,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             kept: 0,
@@ -194,6 +197,7 @@ impl Link {
     /// Takes note of a frame and says whether it is its turn.
     pub fn turn(&mut self, sequence: u64, bytes: &Bytes, now: MonoNs, limits: LinkLimits) -> Turn {
         self.heard = now;
+        self.unanswered_since = None;
         if sequence == self.next_in {
             self.next_in += 1;
             return Turn::Now;
@@ -226,12 +230,13 @@ impl Link {
         now: MonoNs,
         limits: LinkLimits,
     ) -> Pulse {
-        if now >= self.heard.plus_ms(limits.peer_timeout_ms) {
+        if self.lost_at(limits).is_some_and(|at| now >= at) {
             counters.pings_lost += 1;
             return Pulse::Lost;
         }
         if now >= self.heard.max(self.asked).plus_ms(limits.ping_interval_ms) {
             self.asked = now;
+            self.unanswered_since.get_or_insert(now);
             // A full transport is busy sending; the peer's silence is then judged by the timeout alone.
             let _ = self.send(via, counters, RequestId::NONE, 0, &Body::Ping(Ping { token: now.0 }));
         }
@@ -241,7 +246,15 @@ impl Link {
     /// When `pulse` wants to be called.
     pub fn next_pulse(&self, limits: LinkLimits) -> MonoNs {
         let ask = self.heard.max(self.asked).plus_ms(limits.ping_interval_ms);
-        ask.min(self.heard.plus_ms(limits.peer_timeout_ms))
+        self.lost_at(limits).map_or(ask, |lost| ask.min(lost))
+    }
+
+    /// When its silence is too long. Only one who was asked and had time to answer is silent: a thread of ours that did
+    /// not run for a while has heard nobody.
+    fn lost_at(&self, limits: LinkLimits) -> Option<MonoNs> {
+        let to_answer_ms = limits.peer_timeout_ms.saturating_sub(limits.ping_interval_ms);
+        let asked = self.unanswered_since?;
+        Some(asked.plus_ms(to_answer_ms).max(self.heard.plus_ms(limits.peer_timeout_ms)))
     }
 
     /// Answers a PING that asks; an answer needs none.
@@ -269,4 +282,36 @@ fn encode(
 ) -> Result<(), FrameError> {
     // `Frame` owns its body; the clone copies references, never the payload.
     Frame { sequence, request_id: id, flags, body: body.clone() }.encode(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::StubHub;
+
+    const LIMITS: LinkLimits =
+        LinkLimits { ping_interval_ms: 250, peer_timeout_ms: 1000, reorder_frames_max: 64 };
+
+    /// What each pulse says, at milliseconds since the peer was heard.
+    fn pulses(at_ms: &[u64]) -> Vec<Pulse> {
+        let hub = StubHub::new();
+        let (mut server, mut via) = (hub.transport(), hub.transport());
+        let address = server.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut link = Link::new(via.connect(address).unwrap(), MonoNs(0));
+        let mut counters = SessionCounters::default();
+        at_ms.iter().map(|ms| link.pulse(&mut via, &mut counters, MonoNs(ms * 1_000_000), LIMITS)).collect()
+    }
+
+    #[test]
+    fn a_peer_that_was_asked_in_time_is_lost_at_its_timeout() {
+        assert_eq!(pulses(&[249, 250, 500, 999]), [Pulse::Alive, Pulse::Alive, Pulse::Alive, Pulse::Alive]);
+        assert_eq!(pulses(&[250, 500, 1000]).pop(), Some(Pulse::Lost));
+    }
+
+    #[test]
+    fn a_peer_that_nobody_asked_is_not_silent_and_has_its_time_to_answer() {
+        assert_eq!(pulses(&[5000, 5001, 5749]), [Pulse::Alive, Pulse::Alive, Pulse::Alive]);
+        assert_eq!(pulses(&[5000, 5750]), [Pulse::Alive, Pulse::Lost]);
+    }
 }
