@@ -29,6 +29,7 @@ class Row:
     reset: int = 0
     goaway: int = 0
     data: bytes | None = b"{}"
+    ends: bool = True
 
 
 def without(name: str) -> Head:
@@ -130,7 +131,7 @@ def lengths() -> list[Row]:
         Row("length_with_a_sign", "9110 8.6", of("+2"), PROTOCOL, reset=PROTOCOL_ERROR),
         Row("length_twice_differing", "9110 8.6", differing, PROTOCOL, reset=PROTOCOL_ERROR),
         Row("length_twice_equal", "9110 8.6", twice, AMBIGUOUS, 400),
-        Row("length_above_the_limit", "9110 8.6", of("99999999"), "http_body_too_large", 413),
+        Row("length_above_the_limit", "9110 8.6", of("99999999"), "http_body_too_large", 413, ends=False),
     ]
 
 

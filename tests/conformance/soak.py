@@ -25,6 +25,8 @@ from tests.integration.processes import Stack, build, free_ports, make_certifica
 
 CYCLES = 10_000
 ABORTERS = 4
+DESCRIPTORS_APART = 8
+"""Those of whoever reads the metrics, and of a worker's connection that is made anew, come and go."""
 SAMPLES_MIN = 6
 """Points that a slope is drawn through at least."""
 ERRORS = 3
@@ -169,7 +171,7 @@ def abort_cycles(target: Target, count: int) -> bool:
     print(
         f"abort cycles: {count} in {after.at_s:.0f} s, memory {grown:+.0f} B a cycle, descriptors {more:+d}", flush=True
     )
-    return grown < KIB and more <= 0
+    return grown < KIB and more <= DESCRIPTORS_APART
 
 
 def watch(target: Target, seconds: float) -> list[Sample]:

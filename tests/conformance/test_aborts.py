@@ -9,6 +9,8 @@ from tests.integration.processes import total, until
 
 CYCLES = 300
 WARM_UP = 5 * len(ABORTS)
+DESCRIPTORS_APART = 8
+"""Those of whoever reads the metrics, and of a worker's connection that is made anew, come and go."""
 BYTES_A_CYCLE_MAX = 4 * KIB
 """Far below the least that one connection holds, so that a leak of any kind of client shows."""
 
@@ -26,7 +28,7 @@ def test_aborted_connections_leave_memory_descriptors_and_books_as_they_were(tar
     memory, opened = rss_bytes(target.stack), descriptors(target.stack)
     cycles(target, CYCLES)
     until(quiet, "every client is forgotten", 20)
-    assert descriptors(target.stack) <= opened
+    until(lambda: descriptors(target.stack) <= opened + DESCRIPTORS_APART, "descriptors are as they were", 20)
     assert (rss_bytes(target.stack) - memory) / CYCLES < BYTES_A_CYCLE_MAX
     samples = target.samples()
     assert total(samples, "dpu_requests_received_total") == total(samples, "dpu_requests_total")

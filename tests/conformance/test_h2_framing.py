@@ -39,7 +39,7 @@ def send_head(client: H2, row: Row) -> None:
         kind, flags = (HEADERS, end | last) if index == 0 else (CONTINUATION, last)
         client.send(frame(kind, flags, 1, part))
     if row.data is not None:
-        client.send(frame(DATA, END_STREAM, 1, row.data))
+        client.send(frame(DATA, END_STREAM if row.ends else 0, 1, row.data))
 
 
 def first_word(client: H2) -> Frame:
