@@ -209,7 +209,7 @@ def test_a_warm_worker_that_is_busy_is_passed_by(narrow: Stack) -> None:
             await reach(lambda: total(narrow.fastpath.metrics(), "dpu_worker_outstanding_tokens") > 0, "one is busy")
             second = await ask(alpha, "hello", x_conversation_id="busy-warm")
             ids = [(await first).headers["x-request-id"], second.headers["x-request-id"]]
-            return tuple(narrow.record_of(found)["worker"] for found in ids)  # type: ignore[return-value]
+            return narrow.record_of(ids[0])["worker"], narrow.record_of(ids[1])["worker"]
 
     first, second = asyncio.run(play())
     assert first != second
