@@ -34,8 +34,8 @@ def settle(desired: Any) -> None:
     alpha, beta = desired["tenants"][:2]
     alpha.update(priority=5, arm_override=True)
     beta.pop("limits")
-    desired["listeners"][0]["limits"]["request_timeout"] = "8s"
-    desired["queue"] = {"requests_max": 12, "requests_max_per_tenant": 8, "wait_max": "5s"}
+    desired["listeners"][0]["limits"]["request_timeout"] = "5s"
+    desired["queue"] = {"requests_max": 12, "requests_max_per_tenant": 8, "wait_max": "3s"}
     desired["steering"] = {
         "slow_start": None,
         "breaker": {"failures": 2, "open_min": "1s", "open_max": "4s"},
@@ -174,7 +174,7 @@ def test_a_client_that_goes_away_leaves_the_queue_at_once(narrow: Stack, http2: 
 def test_the_longest_wait_ends_with_503_queue_timeout(narrow: Stack) -> None:
     async def play() -> httpx.Response:
         async with caller(narrow) as alpha:
-            busy = await occupied(narrow, alpha, 6_000)
+            busy = await occupied(narrow, alpha, 4_500)
             late = await ask(alpha, "too late")
             await asyncio.gather(*busy)
             return late
@@ -220,26 +220,27 @@ def trusted(stack: Stack) -> bool:
     return total(stack.fastpath.metrics(), "dpu_worker_state", state="ready") == 2
 
 
+def opened(stack: Stack) -> float:
+    """Times that a breaker opened."""
+    return total(stack.fastpath.metrics(), "dpu_worker_breaker_opened_total")
+
+
 @pytest.mark.parametrize("fault", ["fail_after=0", "hang_after=0"])
 def test_a_worker_that_fails_or_hangs_is_left_alone_and_comes_back_by_a_probe(narrow: Stack, fault: str) -> None:
     async def play() -> None:
         async with caller(narrow) as alpha:
             conversation = f"sick-{fault}"
-            first = await ask(alpha, "hello", x_conversation_id=conversation)
-            sick = narrow.record_of(first.headers["x-request-id"])["worker"]
-            for _ in range(2):
+            assert (await ask(alpha, "hello", x_conversation_id=conversation)).status_code == 200
+            before = opened(narrow)
+            tries = 0
+            while opened(narrow) == before:
                 failed = await ask(alpha, f"!echo tokens=3 {fault}", x_conversation_id=conversation)
-                assert failed.status_code in (502, 504)
-            opened = [
-                total(narrow.fastpath.metrics(), "dpu_worker_breaker_opened_total", worker=w) for w in ("w0", "w1")
-            ]
-            assert sum(opened) >= 1
-            met = set()
-            for _ in range(3):
-                answer = await ask(alpha, "hello", x_conversation_id=conversation)
-                assert answer.status_code == 200
-                met.add(narrow.record_of(answer.headers["x-request-id"])["choice"])
-            assert met <= {"only", "probe"}, (met, sick)
+                assert failed.status_code in (502, 503, 504)
+                tries += 1
+                assert tries <= 4, "two failures of one worker open its breaker"
+            answer = await ask(alpha, "hello", x_conversation_id=conversation)
+            record = narrow.record_of(answer.headers["x-request-id"])
+            assert (answer.status_code, record["choice"] in ("only", "probe")) == (200, True), record
 
             def probed() -> bool:
                 asyncio.run_coroutine_threadsafe(ask(alpha, "hello"), loop).result(10)
@@ -306,7 +307,12 @@ def test_a_live_change_of_three_weights_moves_only_conversations_of_the_shrinkin
 def test_requests_that_wait_are_served_by_a_worker_that_comes_back_and_a_drain_serves_the_rest(
     own_stack: Stack,
 ) -> None:
-    edit(own_stack, settle)
+    def patient(desired: Any) -> None:
+        settle(desired)
+        desired["queue"]["wait_max"] = "25s"
+        desired["listeners"][0]["limits"]["request_timeout"] = "30s"
+
+    edit(own_stack, patient)
     for worker in own_stack.workers:
         worker.stop()
         worker.command += ["--slots", "1"]
@@ -321,7 +327,7 @@ def test_requests_that_wait_are_served_by_a_worker_that_comes_back_and_a_drain_s
         async with caller(own_stack) as alpha:
             await asyncio.to_thread(own_stack.workers[1].kill)
             await reach(lambda: total(own_stack.fastpath.metrics(), "dpu_worker_up", worker="w1") == 0, "w1 is gone")
-            busy = asyncio.create_task(ask(alpha, "!echo tokens=1 prefill_ms=4000", x_conversation_id="long"))
+            busy = asyncio.create_task(ask(alpha, "!echo tokens=1 prefill_ms=6000", x_conversation_id="long"))
             await reach(lambda: total(own_stack.fastpath.metrics(), "dpu_worker_outstanding_tokens") > 0, "w0 is busy")
             late = asyncio.create_task(ask(alpha, "hello"))
             await reach(lambda: waiting(own_stack) == 1, "it waits")
