@@ -176,6 +176,18 @@ def test_engine_that_ignores_max_tokens_is_stopped_there_and_at_every_choice(sha
         assert caught.value.status_code == 502
 
 
+def test_engine_that_falls_silent_at_the_budget_is_not_waited_for(shared: Stack) -> None:
+    before = cancelled(shared)
+    with sync_client(shared) as alpha:
+        chunks = list(
+            alpha.chat.completions.create(
+                model="chat", messages=script(tokens=50, hang_after=10), max_tokens=10, stream=True
+            )
+        )
+    assert (content(chunks).count("tok"), finish_reasons(chunks)) == (10, {0: "length"})
+    until(lambda: cancelled(shared) == before + 1, "the silent engine is stopped", 5)
+
+
 def test_twenty_at_once_never_overshoot_the_bucket(shared: Stack) -> None:
     async def one(beta: openai.AsyncOpenAI) -> int:
         try:

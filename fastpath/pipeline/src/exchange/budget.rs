@@ -10,9 +10,9 @@ use dpu_http::{sse, Usage};
 use dpu_policy::{Decision, Rates};
 use dpu_types::Reason;
 
-/// How long an engine that has said all that was granted may take for its last word. It is due at once: what comes
-/// later has not heard of the budget, and its client has waited enough.
-const LAST_WORD_MS: u64 = 250;
+/// How long an engine that has said all that was granted may take for its last word. It is due at once, a busy host
+/// takes a moment; then its client has waited enough.
+const LAST_WORD_MS: u64 = 1_000;
 
 impl Exchange {
     /// The next thing told. An engine that has said all that was granted has little time left for its last word.

@@ -119,6 +119,9 @@ def test_engine_without_times_gets_ours() -> None:
         ({"max_tokens": 5}, 9, 5),
         ({"max_tokens": 9}, 5, 5),
         ({"max_completion_tokens": 4, "max_tokens": 6}, 9, 4),
+        ({"max_tokens": 5, "n": 3}, 9, 3),
+        ({"max_tokens": 5, "n": 3}, 15, 5),
+        ({"n": 3}, 2, 1),
     ],
 )
 def test_tightest_bound_on_tokens_wins(body: dict[str, Any], budget: int, expected: int | None) -> None:
