@@ -43,8 +43,9 @@ class Stuck(RuntimeError):
 
 
 def program() -> Path:
-    """The built client: DPU_LOAD, or what `make bench` has built."""
-    return Path(os.environ.get("DPU_LOAD") or ROOT / "fastpath/target/release/dpu-load")
+    """The built client: DPU_LOAD, or what `make bench` has built (PROFILE=dev is the only one with another folder)."""
+    folder = "debug" if os.environ.get("PROFILE") == "dev" else "release"
+    return Path(os.environ.get("DPU_LOAD") or ROOT / f"fastpath/target/{folder}/dpu-load")
 
 
 def arguments(scenario: Scenario, address: str, files: dict[str, Path]) -> list[str]:
