@@ -59,7 +59,7 @@ life_link() {
 life_thousand() {
   local before
   before=$(frames_of veth0)
-  "${LOAD[@]}" --streams 1000 --at-once 20 --tokens 5 >"$OUT/life-thousand.log" 2>&1
+  "${LOAD[@]}" --streams 1000 --at-once 10 --tokens 5 >"$OUT/life-thousand.log" 2>&1
   fact life_thousand_whole "$(count thousand whole)"
   fact life_thousand_tokens "$(count thousand tokens)"
   fact life_thousand_s "$(count thousand seconds)"

@@ -17,6 +17,11 @@ pub fn patience() -> Duration {
     Duration::from_secs(asked.unwrap_or(20))
 }
 
+/// How much slower than usual this machine was said to be.
+fn slowness() -> u64 {
+    (patience().as_secs() / 20).max(1)
+}
+
 pub fn random() -> dpu_ucx::session::Random {
     Box::new(|out| aws_lc_rs::rand::fill(out).unwrap())
 }
@@ -27,7 +32,8 @@ pub fn client_config() -> ClientConfig {
         fastpath_id: "test/0".to_owned(),
         cancel_timeout_ms: 300,
         reconnect_max_ms: 200,
-        peer_timeout_ms: 3000,
+        peer_timeout_ms: 3000 * slowness(),
+        connect_timeout_ms: 2000 * slowness(),
         ..ClientConfig::default()
     }
 }
@@ -45,7 +51,8 @@ pub fn server_config() -> ServerConfig {
         slots: 4,
         key: KEY.to_vec(),
         models: vec![model],
-        peer_timeout_ms: 3000,
+        peer_timeout_ms: 3000 * slowness(),
+        handshake_timeout_ms: 2000 * slowness(),
         ..ServerConfig::default()
     }
 }
