@@ -31,6 +31,13 @@ class TlsStack:
     """Client certificates required."""
 
 
+def other_ports(stack: Stack, desired: dict[str, Any]) -> list[int]:
+    """Three free ports that the stack, which does not listen yet, has not been promised already."""
+    taken = {stack.port, *(process.http for process in [stack.agent, stack.fastpath, *stack.workers])}
+    taken |= {int(worker["address"].rpartition(":")[2]) for worker in desired["workers"]}
+    return [port for port in free_ports(12) if port not in taken][:3]
+
+
 def tls_stack(folder: Path, certs: Path) -> Iterator[TlsStack]:
     """Starts it for the time of a fixture."""
     stack = build(folder, certs)
@@ -45,7 +52,7 @@ def tls_stack(folder: Path, certs: Path) -> Iterator[TlsStack]:
         "certificate_file": str(files.certificate),
         "private_key_file": str(files.key),
     }
-    ports = free_ports(3)
+    ports = other_ports(stack, desired)
     extra: list[dict[str, Any]] = [
         {"name": "modern"},
         {"name": "old", "tls": {"min_version": "1.2"}},
