@@ -21,7 +21,7 @@ from tests.conformance.conftest import TIGHT, with_listener
 from tests.conformance.hostile import MODELS, post
 from tests.conformance.memory import KIB, descriptors, rss_bytes
 from tests.conformance.wire import H1, H2, HEADERS, Target, ask, chat
-from tests.integration.processes import Stack, build, free_ports, make_certificates, running, total, until
+from tests.integration.processes import Samples, Stack, build, free_ports, make_certificates, running, total, until
 
 CYCLES = 10_000
 ABORTERS = 4
@@ -115,10 +115,10 @@ def kept(target: Target) -> None:
     """Twenty requests on one HTTP/1 connection."""
     with H1(target) as client:
         for _ in range(10):
-            client.send(MODELS)
-            assert client.answer().status == 200
-            client.send(post(chat("!echo tokens=5")))
-            assert client.answer().status == 200
+            for question in (MODELS, post(chat("!echo tokens=5"))):
+                client.send(question)
+                answer = client.answer()
+                assert answer.status == 200, answer.body
 
 
 def streamed(target: Target) -> None:
@@ -133,7 +133,8 @@ def side_by_side(target: Target) -> None:
     with H2(target) as client:
         for stream in range(1, 17, 2):
             client.send(hostile.asked(client, stream, chat("!echo tokens=5")))
-        assert {client.until(HEADERS).headers[":status"] for _ in range(8)} == {"200"}
+        statuses = {client.until(HEADERS).headers[":status"] for _ in range(8)}
+        assert statuses == {"200"}, statuses
 
 
 def refused(target: Target) -> None:
@@ -219,8 +220,18 @@ def soak(stack: Stack, tight_port: int, seconds: float, count: int) -> bool:
     until(lambda: total(target.samples(), "dpu_requests_in_flight") == 0, "nothing is left in flight", QUIET_TIMEOUT_S)
     books = target.samples()
     added_up = total(books, "dpu_requests_received_total") == total(books, "dpu_requests_total")
-    print(f"requests in = sum over outcomes: {added_up}")
+    print(f"requests in = sum over outcomes: {added_up}; by reason: {by_reason(books)}")
     return flat and good and added_up
+
+
+def by_reason(samples: Samples) -> dict[str, int]:
+    """Requests by the reason that they ended for."""
+    found: dict[str, int] = {}
+    for (name, labels), value in samples.items():
+        if name == "dpu_requests_total":
+            reason = dict(labels)["reason"]
+            found[reason] = found.get(reason, 0) + int(value)
+    return found
 
 
 def main() -> int:
