@@ -7,6 +7,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::borrow::Cow;
 
+/// A request takes and gives back some twenty small pieces of memory, often on the same core: glibc's allocator costs
+/// twice as much for that. Python's own memory is not touched.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The RFC 8785 form of a JSON document, as policy makes it of a body.
 #[pyfunction]
 fn canonical_json(document: &[u8]) -> PyResult<Cow<'static, [u8]>> {
