@@ -36,7 +36,7 @@ check "docs/limits.md" "make gen" "$PY" deploy/setup/limits_page.py --check
 check "the repository as data" "the message says which file and why" "$PY" -m pytest -q -p no:cacheprovider tests/tidy
 check "cargo fmt" "make format" in_fastpath cargo fmt --all --check
 check "cargo clippy" "read what it says; lints are set in fastpath/Cargo.toml" \
-  in_fastpath cargo clippy --release --workspace --all-targets --locked --quiet -- -D warnings
+  in_fastpath cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 [ "${#failed[@]}" -eq 0 ] || { printf 'lint: failed: %s\n' "${failed[*]}"; exit 1; }
 printf 'lint: all checks passed\n'
