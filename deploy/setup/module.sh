@@ -16,7 +16,7 @@ found=$(cargo --version | cut -d' ' -f2)
 # What the module is made from. Make-like: newer than the stamp means build. (-quit: a find that is cut off by grep would
 # count as a failure under pipefail, and many changes as none.)
 stale() {
-  [ -e "$STAMPS/module" ] && "$VENV/bin/python" -c 'import dpu_fastpath' 2>/dev/null || return 0
+  [ "$(cat "$STAMPS/module" 2>/dev/null)" = "$PROFILE" ] && "$VENV/bin/python" -c 'import dpu_fastpath' 2>/dev/null || return 0
   find "$ROOT/fastpath" "$ROOT/dpu_proto" -name target -prune -o -newer "$STAMPS/module" -type f \
     \( -name '*.rs' -o -name '*.toml' -o -name '*.lock' -o -name '*.proto' -o -name '*.h' -o -name '*.pyi' \) -print -quit |
     grep -q .
@@ -29,7 +29,7 @@ build() {
 
 if stale; then
   mkdir -p "$STAMPS"
-  touch "$STAMPS/module.began"
+  echo "$PROFILE" >"$STAMPS/module.began"
   title="Rust module dpu_fastpath"
   [ -d "${CARGO_TARGET_DIR:-$ROOT/fastpath/target}" ] || title="$title (the first build takes some minutes)"
   step "$title" "read the compiler's message above; 'make clean' if the build folder is broken" build
