@@ -123,6 +123,9 @@ pub fn h2_frames() -> Vec<Vec<u8>> {
         [frame(1, 0, 1, b"\x82"), frame(9, 4, 1, b"\x86"), frame(0, 1, 1, b"a"), frame(3, 0, 1, &[0; 4])]
             .concat(),
     );
+    // The CONTINUATION that is one too many also ends the head: it counted as a head once, when it came whole.
+    found
+        .push([frame(1, 0, 1, b"\x82"), frame(9, 0, 1, b"\x86").repeat(3), frame(9, 4, 1, b"\x84")].concat());
     found.push(frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11]));
     found.push([frame(6, 0, 0, &[0; 8]), frame(4, 1, 0, b"")].concat().repeat(4));
     found
