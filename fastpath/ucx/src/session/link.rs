@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Where the sequence number stands in the header (`abi/tables/worker_frame.toml`).
 const SEQUENCE_AT: std::ops::Range<usize> = 8..16;
 
+/// PINGs that a peer leaves unanswered before it can be given up, however long the silence.
+const UNANSWERED_MIN: u32 = 2;
+
 /// Why a frame was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
@@ -56,6 +59,8 @@ pub struct Link {
     asked: MonoNs,
     /// When it was asked first since it was heard.
     unanswered_since: Option<MonoNs>,
+    /// PINGs since then.
+    unanswered: u32,
     /// Frames on their way to the transport; numbered when they go.
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
@@ -73,6 +78,7 @@ impl Link {
             heard: now,
             asked: now,
             unanswered_since: None,
+            unanswered: 0,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             kept: 0,
@@ -198,6 +204,7 @@ impl Link {
     pub fn turn(&mut self, sequence: u64, bytes: &Bytes, now: MonoNs, limits: LinkLimits) -> Turn {
         self.heard = now;
         self.unanswered_since = None;
+        self.unanswered = 0;
         if sequence == self.next_in {
             self.next_in += 1;
             return Turn::Now;
@@ -237,6 +244,7 @@ impl Link {
         if now >= self.heard.max(self.asked).plus_ms(limits.ping_interval_ms) {
             self.asked = now;
             self.unanswered_since.get_or_insert(now);
+            self.unanswered += 1;
             // A full transport is busy sending; the peer's silence is then judged by the timeout alone.
             let _ = self.send(via, counters, RequestId::NONE, 0, &Body::Ping(Ping { token: now.0 }));
         }
@@ -249,12 +257,14 @@ impl Link {
         self.lost_at(limits).map_or(ask, |lost| ask.min(lost))
     }
 
-    /// When its silence is too long. Only one who was asked and had time to answer is silent: a thread of ours that did
-    /// not run for a while has heard nobody.
+    /// When its silence is too long. Only one who was asked more than once, and had time to answer, is silent: a thread
+    /// of ours that did not run for a while has heard nobody, and on a crowded machine the peer did not run either.
     fn lost_at(&self, limits: LinkLimits) -> Option<MonoNs> {
         let to_answer_ms = limits.peer_timeout_ms.saturating_sub(limits.ping_interval_ms);
-        let asked = self.unanswered_since?;
-        Some(asked.plus_ms(to_answer_ms).max(self.heard.plus_ms(limits.peer_timeout_ms)))
+        let first = self.unanswered_since.filter(|_| self.unanswered >= UNANSWERED_MIN)?;
+        let (in_all, after_last) =
+            (self.heard.plus_ms(limits.peer_timeout_ms), self.asked.plus_ms(limits.ping_interval_ms));
+        Some(first.plus_ms(to_answer_ms).max(in_all).max(after_last))
     }
 
     /// Answers a PING that asks; an answer needs none.
@@ -312,6 +322,7 @@ mod tests {
     #[test]
     fn a_peer_that_nobody_asked_is_not_silent_and_has_its_time_to_answer() {
         assert_eq!(pulses(&[5000, 5001, 5749]), [Pulse::Alive, Pulse::Alive, Pulse::Alive]);
-        assert_eq!(pulses(&[5000, 5750]), [Pulse::Alive, Pulse::Lost]);
+        assert_eq!(pulses(&[5000, 5750, 5999]), [Pulse::Alive, Pulse::Alive, Pulse::Alive]);
+        assert_eq!(pulses(&[5000, 5750, 6000]), [Pulse::Alive, Pulse::Alive, Pulse::Lost]);
     }
 }
