@@ -26,7 +26,7 @@ build() {
 
 write_seeds() {
   cd "$ROOT/fastpath"
-  RUSTFLAGS='' cargo run --profile "${PROFILE:-release}" --locked -q -p dpu-fuzz --example seeds -- "$FUZZ/corpus"
+  RUSTFLAGS='' cargo run --locked -q -p dpu-fuzz --example seeds -- "$FUZZ/corpus"
 }
 
 step "fuzz targets with coverage (${targets[*]})" "read the compiler's message above" build
