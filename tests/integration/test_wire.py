@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -96,3 +98,12 @@ def test_sender_of_a_body_that_is_too_large_comes_to_read_why(stack: Stack, fram
     with trust(stack).wrap_socket(raw, server_hostname="localhost") as client:
         client.sendall(head.encode() + wrap[0] + bytes(size) + wrap[1])
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_request_threads_do_not_interrupt_who_runs_on_their_core(stack: Stack) -> None:
+    assert stack.fastpath.running is not None
+    tasks = Path(f"/proc/{stack.fastpath.running.pid}/task").iterdir()
+    policies = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks}
+    cores = {name: policy for name, policy in policies.items() if name.startswith("dpu-core-")}
+    assert cores
+    assert set(cores.values()) == {os.SCHED_BATCH}
