@@ -66,6 +66,8 @@ pub struct Link {
     backlog_bytes: usize,
     /// Those among them that were kept because the transport was full.
     kept: usize,
+    /// A frame that was taken could not be sent.
+    broken: bool,
 }
 
 impl Link {
@@ -82,6 +84,7 @@ impl Link {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             kept: 0,
+            broken: false,
         }
     }
 
@@ -158,6 +161,11 @@ impl Link {
         flags: u16,
         body: &Body<'_>,
     ) -> Result<(), SendError> {
+        // Behind what waits for the next flush anyway: nothing is full, and nothing is to be counted.
+        if self.is_waiting() {
+            self.kept += 1;
+            return self.keep(via, id, flags, body);
+        }
         match self.send(via, counters, id, flags, body) {
             Err(SendError::Full) => {
                 self.kept += 1;
@@ -175,8 +183,11 @@ impl Link {
             match via.try_send(self.peer, bytes) {
                 Ok(()) => {}
                 Err(TransportError::Full) => return,
-                // The peer has gone: its Lost event ends what it had.
-                Err(_) => return self.backlog.clear(),
+                // What waits was promised to somebody: the connection ends, and with it each request by its reason.
+                Err(_) => {
+                    self.broken = true;
+                    return;
+                }
             }
             self.next_out += 1;
             counters.count_out(kind, size);
@@ -237,6 +248,9 @@ impl Link {
         now: MonoNs,
         limits: LinkLimits,
     ) -> Pulse {
+        if self.broken {
+            return Pulse::Lost;
+        }
         if self.lost_at(limits).is_some_and(|at| now >= at) {
             counters.pings_lost += 1;
             return Pulse::Lost;
