@@ -21,11 +21,18 @@ fail() {
 # frames_of NETDEV: frames sent on the wire so far; proof that verbs left the device.
 frames_of() { cat "/sys/class/net/$1/statistics/tx_packets"; }
 
-# make_wire: veth pair in one network namespace. rxe of this kernel has its UDP socket in the first namespace only,
-# so the two ends cannot be told apart by namespaces; routing rules send A <-> B over the wire instead of over `lo`.
+# make_wire: two ends and a switch between them, in one network namespace. rxe of this kernel has its UDP socket in the
+# first namespace only, so the two ends cannot be told apart by namespaces; routing rules send A <-> B over the wire
+# instead of over `lo`.
 make_wire() {
+  local port
   ip link set lo up
-  ip link add veth0 type veth peer name veth1 || return 1
+  ip link add switch type bridge || return 1
+  ip link set switch up
+  for port in 0 1; do
+    ip link add veth$port type veth peer name port$port || return 1
+    ip link set port$port master switch up
+  done
   ip addr add $ADDRESS_A/24 dev veth0
   ip addr add $ADDRESS_B/24 dev veth1
   local end
@@ -46,9 +53,18 @@ make_wire() {
   ip rule del pref 0 lookup local
 }
 
+# cable out|in: pulls both cables at the switch, or plugs them in. The ends lose their carrier and keep their routes: an
+# end that is itself set down loses them, and then soft-RoCE of this kernel puts its queue pair for connection
+# management into an error state for good.
+cable() {
+  local port state=up
+  [ "$1" = in ] || state=down
+  for port in port0 port1; do ip link set $port $state; done
+}
+
 # make_rdma: soft-RoCE on both ends. One rxe device would talk to itself inside the driver, and no link could be cut.
 make_rdma() {
-  modprobe -a veth rdma_rxe rdma_ucm || return 1
+  modprobe -a veth bridge rdma_rxe rdma_ucm || return 1
   make_wire || return 1
   rdma link add rxe0 type rxe netdev veth0 || return 1
   rdma link add rxe1 type rxe netdev veth1 || return 1

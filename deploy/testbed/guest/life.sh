@@ -39,7 +39,7 @@ life_killed() {
 
 life_link() {
   streams link --streams 4 --at-once 4 --tokens 150 --delay-ms 200
-  ip link set veth1 down
+  cable out
   local began=$SECONDS
   wait_for 60 worker_down w0 && wait_for 60 worker_down w1 || fail "workers behind a dead link still count as up"
   fact life_link_noticed_s $((SECONDS - began))
@@ -47,9 +47,7 @@ life_link() {
   fact life_link_streams_error_event "$(count link error_event)"
   fact life_link_streams_cut "$(count link cut)"
   [ "$(count link cut)" = 0 ] || fail "a stream over a dead link ended without a terminal event"
-  ip link set veth1 up
-  # Routes go with the link.
-  ip route replace $ADDRESS_A dev veth1 src $ADDRESS_B table 102
+  cable in
   began=$SECONDS
   wait_for 120 worker_up w0 && wait_for 120 worker_up w1 || fail "workers were not found again after the link came back"
   fact life_link_back_s $((SECONDS - began))
