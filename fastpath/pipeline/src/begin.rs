@@ -155,14 +155,16 @@ fn dispatch(
     record.note_decision(&decision);
     let deadline = record.started.plus_ms(u64::from(timeout_ms));
     let slot = Rc::new(Slot::default());
-    let mut open = Open { record, decision, held: Held::Nowhere, endpoint };
+    // What lasts until the end is large: it is made here once, and stays where it is.
+    let mut open = Box::new(Open { record, decision, held: Held::Nowhere, endpoint });
     let mut avoid = Avoid::default();
     let ground = Ground { core, plan: &plan, slot: &slot, deadline };
     match ground.find_place(&mut open, &mut avoid) {
         Err(refusal) => {
             // It is not the tenant who is at fault.
             open.decision.permit.refund_request();
-            refuse_decided(core, open.record, open.decision, &refusal)
+            let Open { record, decision, .. } = *open;
+            refuse_decided(core, record, decision, &refusal)
         }
         Ok(()) => Begun::Running(Box::new(Exchange::new(Rc::clone(core), plan, slot, deadline, open, avoid))),
     }
@@ -171,7 +173,7 @@ fn dispatch(
 impl Record {
     fn note_decision(&mut self, decision: &Decision) {
         self.model = Some(Arc::clone(&decision.model));
-        self.model_asked = Some(decision.model_asked.to_string());
+        self.model_asked = Some(Arc::clone(&decision.model_asked));
         self.arm = Some(Arc::clone(&decision.arm));
         self.bucket = Some(decision.bucket);
         self.arm_overridden = decision.arm_overridden;

@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::core::Core;
 use crate::programmed::Listener;
+use crate::wire::Wire;
 use crate::{h1, h2};
 use dpu_types::Reason;
 use rustls::ServerConfig;
@@ -24,7 +25,7 @@ const ACCEPT_PAUSE_MS: u64 = 20;
 pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Plaintext side of a connection.
-pub type Io = TlsStream<TcpStream>;
+pub type Io = TlsStream<Wire>;
 
 /// Takes connections until the core drains.
 pub async fn accept(core: Rc<Core>, sockets: TcpListener, address: SocketAddr) {
@@ -83,7 +84,7 @@ async fn serve(core: Rc<Core>, tcp: TcpStream, listener: Arc<Listener>, _open: C
 
 async fn handshake(config: &Arc<ServerConfig>, tcp: TcpStream) -> std::io::Result<Io> {
     TlsAcceptor::from(Arc::clone(config))
-        .accept_with(tcp, |session| session.set_buffer_limit(Some(dpu_tls::BUFFERED_BYTES_MAX)))
+        .accept_with(Wire(tcp), |session| session.set_buffer_limit(Some(dpu_tls::BUFFERED_BYTES_MAX)))
         .await
 }
 

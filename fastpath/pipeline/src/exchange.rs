@@ -49,13 +49,12 @@ pub struct Exchange {
     plan: Arc<Programmed>,
     slot: Rc<Slot>,
     /// Taken when the record ends or is abandoned.
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     kind: Kind,
     model_asked: Arc<str>,
     created_s: u64,
     deadline: MonoNs,
     stream: Option<sse::Stream>,
-    extra: Extra,
     finish_seen: bool,
     events_sent: bool,
     /// Set when the worker has ended the request, or we have told it to stop.
@@ -123,7 +122,7 @@ impl Exchange {
         plan: Arc<Programmed>,
         slot: Rc<Slot>,
         deadline: MonoNs,
-        open: Open,
+        open: Box<Open>,
         avoid: Avoid,
     ) -> Self {
         let kind = if open.endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
@@ -137,7 +136,6 @@ impl Exchange {
             confirming: false,
             hurried: false,
             stream: decision.stream.then(stream),
-            extra: extra_fields(*id, decision.rate),
             core,
             plan,
             slot,
@@ -158,8 +156,9 @@ impl Exchange {
 
     /// Fields beside the standing ones of a stream's head.
     #[must_use]
-    pub const fn extra(&self) -> &Extra {
-        &self.extra
+    pub fn extra(&self) -> Extra {
+        let rate = self.open.as_ref().map(|open| open.decision.rate).unwrap_or_default();
+        extra_fields(self.id(), rate)
     }
 
     /// Waits for the worker and appends what the client is to be told. Dropping the future loses nothing.

@@ -276,11 +276,11 @@ impl Connection<'_> {
                 answered.ending.written();
                 Ok(framing.next())
             }
-            Begun::Running(exchange) => self.run(*exchange, framing).await,
+            Begun::Running(exchange) => self.run(exchange, framing).await,
         }
     }
 
-    async fn run(&mut self, mut exchange: Exchange, framing: Framing) -> io::Result<Next> {
+    async fn run(&mut self, mut exchange: Box<Exchange>, framing: Framing) -> io::Result<Next> {
         let mut events = Vec::new();
         let mut begun = false;
         loop {
@@ -358,7 +358,7 @@ impl Connection<'_> {
     fn put_stream_head(&mut self, exchange: &Exchange, framing: Framing) {
         let date = self.core.date();
         let head =
-            ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
+            ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: &exchange.extra() };
         respond::h1_stream_head(&mut self.out, &head, framing.keep_alive, framing.http10);
     }
 

@@ -80,7 +80,7 @@ async fn stream(
             }
         }
         Begun::Running(exchange) => {
-            run(&core, *exchange, answer, limits, &shared).await;
+            run(&core, exchange, answer, limits, &shared).await;
         }
     }
 }
@@ -125,7 +125,7 @@ fn interim() -> http::Response<()> {
 /// Runs an exchange to its end. One whose client went away, or does not read, is dropped: the worker is told.
 async fn run(
     core: &Rc<Core>,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     mut answer: SendResponse<Bytes>,
     limits: &Limits,
     shared: &Shared,
@@ -183,7 +183,8 @@ fn send_stream_head(
     answer: &mut SendResponse<Bytes>,
 ) -> Result<SendStream<Bytes>, Unsent> {
     let date = core.date();
-    let head = ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: exchange.extra() };
+    let head =
+        ResponseHead { status: 200, content_type: EVENT_STREAM, date: &date, extra: &exchange.extra() };
     answer.send_response(respond::h2_response(&head, None), false).map_err(|_| Gone)
 }
 

@@ -42,6 +42,7 @@ pub mod status;
 mod steering;
 mod waiting;
 mod warm;
+mod wire;
 mod worker;
 
 pub use fast_path::{Applied, Config, FastPath};

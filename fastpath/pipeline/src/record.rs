@@ -74,7 +74,7 @@ pub struct Record {
     /// HTTP version.
     pub protocol: Protocol,
     /// The model's name in the request.
-    pub model_asked: Option<String>,
+    pub model_asked: Option<Arc<str>>,
     /// Our name of the model.
     pub model: Option<Arc<str>>,
     /// Canary arm.

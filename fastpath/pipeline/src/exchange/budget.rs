@@ -21,7 +21,7 @@ impl Exchange {
             return told;
         }
         let reached = |open: &Open| open.decision.tokens.is_reached();
-        if !self.hurried && self.stream.is_some() && self.open.as_ref().is_some_and(reached) {
+        if !self.hurried && self.stream.is_some() && self.open.as_deref().is_some_and(reached) {
             self.hurried = true;
             self.core.hurry(self.id(), clock::now().plus_ms(LAST_WORD_MS));
         }
@@ -71,19 +71,20 @@ impl Exchange {
                 let tokens = open.decision.tokens.view(clock::now());
                 extra_fields(open.record.request_id, Rates { tokens, ..open.decision.rate })
             }
-            _ => self.extra.clone(),
+            _ => self.extra(),
         }
     }
 
     /// The record ends when the worker has confirmed that it stopped.
-    pub(super) fn abandon(&self, open: Open, reason: Reason) {
-        let Decision { tokens, permit, .. } = open.decision;
-        let holding = Holding { tokens, permit, outstanding: open.held.outstanding() };
-        self.core.abandon(&self.slot, open.record, reason, holding);
+    pub(super) fn abandon(&self, open: Box<Open>, reason: Reason) {
+        let Open { record, decision, held, .. } = *open;
+        let Decision { tokens, permit, .. } = decision;
+        let holding = Holding { tokens, permit, outstanding: held.outstanding() };
+        self.core.abandon(&self.slot, record, reason, holding);
     }
 
     /// The record ends: at once, or when the worker has confirmed that it stopped.
-    pub(super) fn close(&self, mut open: Open, reason: Reason) {
+    pub(super) fn close(&self, mut open: Box<Open>, reason: Reason) {
         if self.confirming {
             return self.abandon(open, reason);
         }

@@ -1,8 +1,10 @@
-//! The loop of the worker's thread: progress, work, arm, sleep. Idle costs no CPU.
+//! The loop of the worker's thread: progress, work, look again for a moment where frames come close together, arm,
+//! sleep. Idle costs no CPU.
 
 use super::config::HostConfig;
 use super::report::Report;
 use super::shared::{Command, Shared};
+use super::spin::Spin;
 use super::work::Work;
 use crate::clock;
 use dpu_types::MonoNs;
@@ -34,6 +36,7 @@ pub struct Driver<T: Transport> {
     ready: Events,
     /// Whether the transport has a descriptor.
     watched: bool,
+    spin: Spin,
     drain_until: Option<MonoNs>,
     events: Vec<ServerEvent>,
     commands: VecDeque<Command>,
@@ -51,7 +54,17 @@ impl<T: Transport> Driver<T> {
         }
         let work = Work::new(server, config, Arc::clone(&shared));
         let (events, commands, ready) = (Vec::new(), VecDeque::new(), Events::with_capacity(4));
-        Ok(Self { work, shared, poll, ready, watched: fd.is_some(), drain_until: None, events, commands })
+        Ok(Self {
+            work,
+            shared,
+            poll,
+            ready,
+            watched: fd.is_some(),
+            spin: Spin::default(),
+            drain_until: None,
+            events,
+            commands,
+        })
     }
 
     /// Runs until drained. Returns how many requests were cut.
@@ -64,6 +77,12 @@ impl<T: Transport> Driver<T> {
             let now = clock::now();
             if self.progress(now) {
                 idle_rounds = 0;
+                self.spin.worked(now);
+                continue;
+            }
+            if self.spin.goes_on(now) {
+                // Others on this processor go first: they may be the ones who have something for us.
+                std::thread::yield_now();
                 continue;
             }
             if let Some(cut) = self.drained(now) {
@@ -141,6 +160,7 @@ impl<T: Transport> Driver<T> {
             totals: self.work.totals.clone(),
             session: self.work.server.counters().clone(),
             transport: self.work.server.transport_counters(),
+            spun_ns: self.spin.spun_ns(),
         }
     }
 

@@ -14,6 +14,7 @@ mod handle;
 mod job;
 mod report;
 mod shared;
+mod spin;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::engine_totals::{histogram, EngineTotals};
 use crate::counters::CancelTimes;
 use dpu_ucx::{PeerState, SessionCounters, TransportCounters};
+use serde::Serialize;
 use serde_json::{json, Value};
 
 /// How a request ended.
@@ -75,6 +76,8 @@ pub struct Report {
     pub session: SessionCounters,
     /// The transport's counters.
     pub transport: TransportCounters,
+    /// Nanoseconds in which the thread looked for more instead of sleeping.
+    pub spun_ns: u64,
 }
 
 impl Report {
@@ -120,6 +123,12 @@ impl Report {
                 "gauge",
                 "Bytes handed to the transport",
                 self.transport.bytes_in_flight,
+            ),
+            scalar(
+                "spin_seconds",
+                "counter",
+                "Looking for more frames before sleeping, where they come close together",
+                self.spun_ns as f64 / 1e9,
             ),
             histogram(
                 "cancel_seconds",
@@ -169,7 +178,13 @@ impl Report {
 }
 
 /// One family; counter names come without `_total`.
-pub fn family(name: &str, kind: &str, help: &str, labels: &[&str], samples: &[(Vec<&str>, u64)]) -> Value {
+pub fn family<V: Serialize>(
+    name: &str,
+    kind: &str,
+    help: &str,
+    labels: &[&str],
+    samples: &[(Vec<&str>, V)],
+) -> Value {
     let samples = samples.iter().map(|(labels, value)| json!({"labels": labels, "value": value}));
     json!({
         "name": format!("dpu_worker_{name}"),
@@ -180,6 +195,6 @@ pub fn family(name: &str, kind: &str, help: &str, labels: &[&str], samples: &[(V
     })
 }
 
-fn scalar(name: &str, kind: &str, help: &str, value: u64) -> Value {
+fn scalar<V: Serialize>(name: &str, kind: &str, help: &str, value: V) -> Value {
     family(name, kind, help, &[], &[(vec![], value)])
 }
