@@ -13,13 +13,14 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
-use tokio::task::{spawn_local, AbortHandle, LocalSet};
+use tokio::task::{spawn_local, AbortHandle};
 
 /// How often a core publishes how it sees the workers.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
@@ -79,15 +80,23 @@ impl CoreHandle {
         let (commands, receiver) = unbounded_channel();
         let counters = SharedCounters::default();
         let workers = Arc::new(Mutex::new(Vec::new()));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (shared, published) = (counters.clone(), Arc::clone(&workers));
+        let (tell, told) = sync_channel(1);
         let body = move || {
             pin(index);
-            let core = Rc::new(Core::new(index, config.journal.clone(), shared, draining));
-            let tasks = LocalSet::new();
-            runtime.block_on(tasks.run_until(main(core, config, receiver, published)));
+            // A runtime of one thread whose tasks need not be `Send`; it is made where it runs, and cannot move.
+            let runtime =
+                match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(tell.send(Err(error))),
+                };
+            if tell.send(Ok(())).is_ok() {
+                let core = Rc::new(Core::new(index, config.journal.clone(), shared, draining));
+                runtime.block_on(main(core, config, receiver, published));
+            }
         };
         let thread = thread::Builder::new().name(format!("dpu-core-{index}")).spawn(body)?;
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))?;
         Ok(Self { commands, counters, workers, thread: Some(thread) })
     }
 
