@@ -53,7 +53,7 @@ pub fn admit(
     record.join(head.traceparent.as_deref());
     let plan = core.programmed.borrow().clone().ok_or(Reason::NotProgrammed)?;
     record.epoch = plan.epoch;
-    if *core.draining.borrow() {
+    if core.is_draining.is_up() {
         return Err(Reason::Draining.into());
     }
     caller.check_host(&head.host)?;

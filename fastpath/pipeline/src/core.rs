@@ -35,8 +35,10 @@ pub struct Core {
     pub client: RefCell<Option<Client<UcxTransport>>>,
     /// Wakes the RDMA loop when something was sent or is to be timed.
     pub kick: Notify,
-    /// Becomes true when the process drains.
+    /// Becomes true when the process drains; for whoever waits for that.
     pub draining: watch::Receiver<bool>,
+    /// The same for whoever only looks, with every request: a look into the channel takes its lock, which cores share.
+    pub is_draining: Flag,
     /// Shared with whoever looks at the metrics.
     pub counters: SharedCounters,
     /// Workers as this core sees them, by index of the plan.
@@ -124,7 +126,7 @@ impl Core {
         index: usize,
         journal: Journal,
         counters: SharedCounters,
-        draining: watch::Receiver<bool>,
+        (draining, is_draining): (watch::Receiver<bool>, Flag),
     ) -> Self {
         Self {
             index,
@@ -132,6 +134,7 @@ impl Core {
             client: RefCell::default(),
             kick: Notify::new(),
             draining,
+            is_draining,
             counters,
             peers: RefCell::default(),
             tokens: RefCell::default(),

@@ -76,7 +76,11 @@ impl CoreHandle {
     ///
     /// # Errors
     /// No thread, or no runtime, can be made.
-    pub fn start(index: usize, config: CoreConfig, draining: watch::Receiver<bool>) -> io::Result<Self> {
+    pub fn start(
+        index: usize,
+        config: CoreConfig,
+        draining: (watch::Receiver<bool>, Flag),
+    ) -> io::Result<Self> {
         let (commands, receiver) = unbounded_channel();
         let counters = SharedCounters::default();
         let workers = Arc::new(Mutex::new(Vec::new()));

@@ -56,6 +56,7 @@ pub struct FastPath {
     limits: LimitState,
     journal: Journal,
     draining: watch::Sender<bool>,
+    is_draining: Flag,
     broken: Flag,
 }
 
@@ -67,14 +68,14 @@ impl FastPath {
     pub fn start(config: &Config) -> io::Result<Self> {
         let journal = Journal::open(config.journal.as_deref())?;
         let (draining, watched) = watch::channel(false);
-        let broken = Flag::default();
+        let (broken, is_draining) = (Flag::default(), Flag::default());
         let core = CoreConfig {
             name: config.name.clone(),
             transport: config.transport,
             journal: journal.clone(),
             broken: broken.clone(),
         };
-        let start = |index| CoreHandle::start(index, core.clone(), watched.clone());
+        let start = |index| CoreHandle::start(index, core.clone(), (watched.clone(), is_draining.clone()));
         let cores = (0..config.threads.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             cores: Mutex::new(cores),
@@ -82,6 +83,7 @@ impl FastPath {
             limits: LimitState::new(),
             journal,
             draining,
+            is_draining,
             broken,
         })
     }
@@ -95,21 +97,36 @@ impl FastPath {
         }
         let refused = |problems| Applied { epoch, problems, ..Applied::default() };
         self.limits.set_now(clock::now());
-        let plan = match Programmed::build(bytes, &self.limits, programmed.as_deref()) {
-            Ok(plan) => Arc::new(plan),
+        let cores = lock(&self.cores);
+        let plans = match self.build(bytes, programmed.as_deref(), cores.len()) {
+            Ok(plans) => plans,
             Err(problems) => return refused(problems),
         };
-        let cores = lock(&self.cores);
+        let Some(plan) = plans.first().map(Arc::clone) else { return refused(Vec::new()) };
         let sockets = match self.bind(&plan, programmed.as_deref(), cores.len()) {
             Ok(sockets) => sockets,
             Err(problems) => return refused(problems),
         };
-        if let Err(why) = adopt(&cores, &plan, sockets) {
+        if let Err(why) = adopt(&cores, plans, sockets) {
             return refused(vec![problem("plan", &why, "restart the fast path; its log has more")]);
         }
         plan.policy.adopt(clock::now());
         *programmed = Some(Arc::clone(&plan));
         Applied { applied: true, changed: true, epoch: plan.epoch, problems: Vec::new() }
+    }
+
+    /// A plan for each core. They share every count and bucket, and nothing else: a request takes and drops some tens of
+    /// references to names, models and arms, and a count of references that two cores change wanders between their
+    /// caches each time.
+    fn build(
+        &self,
+        bytes: &[u8],
+        before: Option<&Programmed>,
+        cores: usize,
+    ) -> Result<Vec<Arc<Programmed>>, Vec<Problem>> {
+        let first = Arc::new(Programmed::build(bytes, &self.limits, before)?);
+        let others = (1..cores).map(|_| Programmed::build(bytes, &self.limits, Some(&first)).map(Arc::new));
+        std::iter::once(Ok(Arc::clone(&first))).chain(others).collect()
     }
 
     /// Sockets of the listeners that are new: for each core, one for each address.
@@ -144,7 +161,7 @@ impl FastPath {
     pub fn status(&self) -> Status {
         let programmed = lock(&self.programmed).clone();
         let views: Vec<_> = lock(&self.cores).iter().map(CoreHandle::workers).collect();
-        status::of(programmed.as_deref(), &views, *self.draining.borrow(), self.broken.is_up())
+        status::of(programmed.as_deref(), &views, self.is_draining.is_up(), self.broken.is_up())
     }
 
     /// Everything that was counted, over all cores.
@@ -208,6 +225,7 @@ impl FastPath {
     /// Takes no new connection, lets requests finish for `timeout`, ends what is left with an error event, and
     /// ends the cores. Returns how many requests were cut. A second call returns 0 at once.
     pub fn drain(&self, timeout: Duration) -> usize {
+        self.is_draining.raise();
         self.draining.send_replace(true);
         let mut cores = lock(&self.cores);
         let waiting: Vec<_> = cores.iter().filter_map(|core| drain_one(core, timeout)).collect();
@@ -224,12 +242,12 @@ fn drain_one(core: &CoreHandle, timeout: Duration) -> Option<std::sync::mpsc::Re
 
 fn adopt(
     cores: &[CoreHandle],
-    plan: &Arc<Programmed>,
+    plans: Vec<Arc<Programmed>>,
     sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
 ) -> Result<(), String> {
     let (done, waiting) = sync_channel(cores.len());
-    for (core, sockets) in cores.iter().zip(sockets) {
-        if !core.command(Command::Adopt { plan: Arc::clone(plan), sockets, done: done.clone() }) {
+    for ((core, plan), sockets) in cores.iter().zip(plans).zip(sockets) {
+        if !core.command(Command::Adopt { plan, sockets, done: done.clone() }) {
             return Err("a core has ended".to_owned());
         }
     }

@@ -145,7 +145,7 @@ impl Connection<'_> {
                 refuse(&self.core, record, &refusal, None)
             }
         };
-        framing.keep_alive &= !*self.core.draining.borrow();
+        framing.keep_alive &= !self.core.is_draining.is_up();
         self.answer_begun(begun, framing).await
     }
 
