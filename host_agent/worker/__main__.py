@@ -19,6 +19,7 @@ from host_agent.worker.native import HostWorker
 from host_agent.worker.options import Options, parse
 from host_agent.worker.pool import Pool
 from host_agent.worker.privileges import give_up
+from host_agent.worker.scheduling import batch
 
 ECHO_CONTEXT_TOKENS = 8192
 JOIN_TIMEOUT_S = 2.0
@@ -46,15 +47,16 @@ class Worker:
         options = self.options
         self.engine = build_engine(options)
         models = self.engine.models() if self.engine else echo_models(options)
-        self.native = HostWorker(
-            name=options.name,
-            listen=options.listen,
-            key=options.key,
-            engine=options.engine,
-            slots=options.slots,
-            models=[(m.name, m.digest, m.quantisation, m.context_tokens) for m in models],
-            transport=options.transport,
-        )
+        with batch():
+            self.native = HostWorker(
+                name=options.name,
+                listen=options.listen,
+                key=options.key,
+                engine=options.engine,
+                slots=options.slots,
+                models=[(m.name, m.digest, m.quantisation, m.context_tokens) for m in models],
+                transport=options.transport,
+            )
         self.registry.register(NativeCollector(self.native.metrics))
         if self.engine is not None:
             self.pool = Pool(self.native, self.engine, options.slots, EngineMetrics(self.registry))

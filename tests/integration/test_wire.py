@@ -100,10 +100,10 @@ def test_sender_of_a_body_that_is_too_large_comes_to_read_why(stack: Stack, fram
         assert client.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
-def test_request_threads_do_not_interrupt_who_runs_on_their_core(stack: Stack) -> None:
-    assert stack.fastpath.running is not None
-    tasks = Path(f"/proc/{stack.fastpath.running.pid}/task").iterdir()
-    policies = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks}
-    cores = {name: policy for name, policy in policies.items() if name.startswith("dpu-core-")}
-    assert cores
-    assert set(cores.values()) == {os.SCHED_BATCH}
+def test_request_and_transport_threads_do_not_interrupt_who_runs_on_their_core(stack: Stack) -> None:
+    for process, threads in ((stack.fastpath, "dpu-core-"), (stack.workers[0], "dpu-host")):
+        assert process.running is not None
+        tasks = Path(f"/proc/{process.running.pid}/task").iterdir()
+        policies = {(task / "comm").read_text().strip(): os.sched_getscheduler(int(task.name)) for task in tasks}
+        assert {policy for name, policy in policies.items() if name.startswith(threads)} == {os.SCHED_BATCH}
+        assert os.sched_getscheduler(process.running.pid) == os.SCHED_OTHER

@@ -27,6 +27,9 @@ pub struct Slot(RefCell<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// The first thing that waits; an answer that comes whole is the only one, and needs no queue.
+    first: Option<Told>,
+    /// What came behind it.
     waiting: VecDeque<Told>,
     bytes: usize,
     stopped: bool,
@@ -54,7 +57,11 @@ impl Slot {
         inner.bytes += size(&told);
         let told = if overflow { Told::Stop(Reason::ClientTooSlow) } else { told };
         inner.stopped = matches!(told, Told::Stop(_));
-        inner.waiting.push_back(told);
+        if inner.first.is_none() {
+            inner.first = Some(told);
+        } else {
+            inner.waiting.push_back(told);
+        }
         if let Some(waker) = inner.waker.take() {
             waker.wake();
         }
@@ -63,7 +70,8 @@ impl Slot {
     /// What is there already.
     pub fn try_next(&self) -> Option<Told> {
         let mut inner = self.0.borrow_mut();
-        let told = inner.waiting.pop_front()?;
+        let told = inner.first.take()?;
+        inner.first = inner.waiting.pop_front();
         inner.bytes -= size(&told);
         Some(told)
     }

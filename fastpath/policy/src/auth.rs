@@ -9,7 +9,7 @@ mod tokens;
 use aws_lc_rs::{constant_time, digest};
 use cache::TokenCache as Cache;
 use certificates::Certificates;
-use dpu_types::{plan, ClientCertificate, Reason, Refusal};
+use dpu_types::{plan, ClientCertificate, OwnKeyMap, Reason, Refusal};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokens::{Issuers, TOKEN_BYTES_MAX};
@@ -32,7 +32,7 @@ pub struct TenantIndex(pub(crate) usize);
 /// built by us from the plan cannot be flooded by callers either.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    by_prefix: HashMap<u64, Vec<([u8; 32], TenantIndex)>>,
+    by_prefix: OwnKeyMap<u64, Vec<([u8; 32], TenantIndex)>>,
 }
 
 impl Keys {

@@ -16,8 +16,7 @@ use crate::steer::{self, Arm, Model};
 use crate::{check, TenantIndex};
 use budgets::build_shared_buckets;
 use bytes::Bytes;
-use dpu_types::{plan, MonoNs, Reason, Refusal, RequestHead};
-use std::collections::HashMap;
+use dpu_types::{plan, MonoNs, OwnKeyMap, Reason, Refusal, RequestHead};
 use std::sync::Arc;
 
 /// How long a tenant at its concurrency limit is asked to wait. Nobody knows when a running request ends; a second
@@ -39,7 +38,7 @@ pub struct Policy {
     /// The token bucket for all.
     all_tokens: Option<Arc<Bucket>>,
     /// Names and aliases.
-    names: HashMap<Arc<str>, usize>,
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -61,6 +60,9 @@ struct Tenant {
     /// Names and aliases of the allowed models.
     models: Vec<Arc<str>>,
 }
+
+/// Indices of models by name and alias. The names are the plan's; a caller can only look for one.
+type Names = OwnKeyMap<Arc<str>, usize>;
 
 /// A refusal before the rate of the tenant is known.
 type Early = (Refusal, Option<Arc<str>>);
@@ -335,8 +337,8 @@ fn nobody() -> Tenant {
     }
 }
 
-fn build_names(plan: &plan::Plan) -> HashMap<Arc<str>, usize> {
-    let mut names = HashMap::new();
+fn build_names(plan: &plan::Plan) -> Names {
+    let mut names = Names::default();
     for (i, model) in plan.models.iter().enumerate() {
         names.insert(Arc::from(model.name.as_str()), i);
         names.extend(model.aliases.iter().map(|alias| (Arc::from(alias.as_str()), i)));
@@ -367,7 +369,7 @@ fn build_arm(arm: &plan::Arm, workers: &[plan::Worker]) -> Arm {
     }
 }
 
-fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &HashMap<Arc<str>, usize>) -> Vec<Tenant> {
+fn build_tenants(plan: &plan::Plan, limits: &LimitState, names: &Names) -> Vec<Tenant> {
     let tenant_names: Vec<Arc<str>> =
         plan.tenants.iter().map(|tenant| Arc::from(tenant.name.as_str())).collect();
     let usages = limits.usage_of(&tenant_names);
@@ -379,7 +381,7 @@ fn build_tenant(
     plan: &plan::Plan,
     tenant: &plan::Tenant,
     (name, usage): (Arc<str>, Arc<Usage>),
-    names: &HashMap<Arc<str>, usize>,
+    names: &Names,
     limits: &LimitState,
 ) -> Tenant {
     let may = |model: &plan::Model| tenant.models.contains(&model.name);

@@ -16,8 +16,8 @@ impl Hash for RequestId {
     }
 }
 
-/// A map whose keys we made ourselves: nobody outside can choose keys that collide, and SipHash costs more than all
-/// else about a look-up.
+/// A map whose keys we made ourselves, or took from the plan: nobody outside can put keys into it that collide, whatever
+/// they look for, and SipHash costs more than all else about a look-up.
 pub type OwnKeyMap<K, V> = HashMap<K, V, BuildHasherDefault<OwnKeyHasher>>;
 
 /// One multiplication a word (the hash that rustc and Firefox use). For keys that we made ourselves only.

@@ -21,6 +21,8 @@ pub enum Action {
 pub struct Rule {
     /// Its name, in plain ASCII.
     pub name: &'static str,
+    /// The first bytes of the name as a number: nearly every comparison ends there.
+    start: u64,
     /// What it may hold.
     pub kind: Kind,
     /// What becomes of it.
@@ -54,8 +56,19 @@ pub(super) fn engine_keys() -> impl Iterator<Item = &'static str> {
 }
 
 fn find(rules: &'static [Rule], name: &str) -> Option<&'static Rule> {
-    let at = rules.binary_search_by(|rule| rule.name.cmp(name)).ok()?;
+    let start = start(name);
+    let at = rules.binary_search_by(|rule| rule.start.cmp(&start).then_with(|| rule.name.cmp(name))).ok()?;
     rules.get(at)
+}
+
+/// The first eight bytes of a name as a number, zeros behind a shorter one; ordered as the names are.
+const fn start(name: &str) -> u64 {
+    let (bytes, mut start, mut at) = (name.as_bytes(), 0, 0);
+    while at < 8 {
+        start = start << 8 | if at < bytes.len() { bytes[at] as u64 } else { 0 };
+        at += 1;
+    }
+    start
 }
 
 /// The table of an endpoint with a body.
@@ -78,24 +91,24 @@ const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh"];
 const DROP: Action = Action::Drop("dropped");
 
 const fn keep(name: &'static str, kind: Kind) -> Rule {
-    Rule { name, kind, action: Action::Keep, nullable: true }
+    Rule { name, start: start(name), kind, action: Action::Keep, nullable: true }
 }
 
 const fn dropped(name: &'static str, kind: Kind) -> Rule {
-    Rule { name, kind, action: DROP, nullable: true }
+    Rule { name, start: start(name), kind, action: DROP, nullable: true }
 }
 
 const fn required(name: &'static str, kind: Kind, action: Action) -> Rule {
-    Rule { name, kind, action, nullable: false }
+    Rule { name, start: start(name), kind, action, nullable: false }
 }
 
 const fn budget(name: &'static str) -> Rule {
-    Rule { name, kind: Any, action: Action::Budget, nullable: false }
+    Rule { name, start: start(name), kind: Any, action: Action::Budget, nullable: false }
 }
 
 /// `stream_options` speaks to whoever writes the events, and that is us.
 const fn consumed(name: &'static str, kind: Kind) -> Rule {
-    Rule { name, kind, action: Action::Drop("consumed"), nullable: true }
+    Rule { name, start: start(name), kind, action: Action::Drop("consumed"), nullable: true }
 }
 
 /// `POST /v1/chat/completions`
@@ -182,7 +195,8 @@ static EMBEDDINGS: Table = Table {
 };
 
 const fn engine_key(name: &'static str) -> Rule {
-    Rule { name, kind: Any, action: Action::Drop("engine_key"), nullable: false }
+    let action = Action::Drop("engine_key");
+    Rule { name, start: start(name), kind: Any, action, nullable: false }
 }
 
 /// Keys that an engine would take from anybody (vLLM, SGLang, llama.cpp, Ollama): slots, cache salts, request ids,
