@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from dpu_app.compile.buckets import buckets, from_bytes, to_bytes
 from dpu_app.model.credentials import Jwt
 from dpu_app.model.desired import Desired
 from dpu_app.model.limits import TokenRate
-from dpu_app.model.listeners import Limits, Listener
+from dpu_app.model.listeners import Listener
 from dpu_app.model.models import Arm, Model
-from dpu_app.model.part import duration_ms
+from dpu_app.model.part import Part, duration_ms
 from dpu_app.model.plan import (
     Plan,
     PlanArm,
@@ -27,9 +28,11 @@ from dpu_app.model.plan import (
     PlanTokenRate,
     PlanWorker,
 )
-from dpu_app.model.steering import Queue, Steering
+from dpu_app.model.steering import Steering
 from dpu_app.model.tenants import Tenant
 from dpu_app.model.workers import Worker
+
+Entry = TypeVar("Entry", PlanLimits, PlanQueue)
 
 
 def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, epoch_floor: int = 0) -> Plan:
@@ -46,7 +49,7 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         models=tuple(model(item, previous) for item in desired.models),
         workers=tuple(worker(item) for item in desired.workers),
         worker_key_file=absolute(desired.worker_key_file, folder),
-        queue=queue(desired.queue),
+        queue=by_name(PlanQueue, desired.queue),
         steering=steering(desired.steering),
         token_rate=token_rate(desired.limits.token_rate),
         token_cache_entries_max=desired.identity.token_cache_entries_max,
@@ -98,7 +101,7 @@ def listener(item: Listener, folder: str) -> PlanListener:
         name=item.name,
         address=item.address,
         certificates=certificates,
-        limits=limits(item.limits),
+        limits=by_name(PlanLimits, item.limits),
         tls_min_version=item.tls.min_version,
         client_certificates=item.client_certificates,
         client_ca_files=tuple(absolute(name, folder) for name in item.client_ca_files),
@@ -106,34 +109,14 @@ def listener(item: Listener, folder: str) -> PlanListener:
     )
 
 
-def limits(item: Limits) -> PlanLimits:
-    """The limits with times in milliseconds."""
-    return PlanLimits(
-        connections_max=item.connections_max,
-        head_bytes_max=item.head_bytes_max,
-        headers_max=item.headers_max,
-        body_bytes_max=item.body_bytes_max,
-        json_depth_max=item.json_depth_max,
-        handshake_timeout_ms=duration_ms(item.handshake_timeout),
-        head_timeout_ms=duration_ms(item.head_timeout),
-        body_timeout_ms=duration_ms(item.body_timeout),
-        idle_timeout_ms=duration_ms(item.idle_timeout),
-        request_timeout_ms=duration_ms(item.request_timeout),
-        h2_streams_max=item.h2_streams_max,
-        drain_timeout_ms=duration_ms(item.drain_timeout),
-        body_bytes_per_s_min=item.body_bytes_per_s_min,
-        body_grace_ms=duration_ms(item.body_grace),
-        write_timeout_ms=duration_ms(item.write_timeout),
-        requests_per_connection_max=item.requests_per_connection_max,
-        requests_running_max=item.requests_running_max,
-        pipelined_bytes_max=item.pipelined_bytes_max,
-        bodies_bytes_max=item.bodies_bytes_max,
-        h2_resets_max=item.h2_resets_max,
-        h2_errors_max=item.h2_errors_max,
-        h2_continuations_max=item.h2_continuations_max,
-        h2_control_frames_max=item.h2_control_frames_max,
-        h2_small_data_max=item.h2_small_data_max,
-    )
+def by_name(kind: type[Entry], item: Part) -> Entry:
+    """The entry of a plan that has the fields of `item`, its times in milliseconds (`idle_timeout_ms`)."""
+    values = {}
+    for field in fields(kind):
+        name = field.name.removesuffix("_ms")
+        value = getattr(item, name)
+        values[field.name] = value if name == field.name else duration_ms(value)
+    return kind(**values)
 
 
 def tenant(item: Tenant, folder: str, grant_tokens_min: int) -> PlanTenant:
@@ -192,18 +175,6 @@ def plan_arm(item: Arm, model_name: str) -> PlanArm:
         worker_labels=pairs(item.worker_labels),
         max_tokens_default=item.max_tokens_default,
         max_tokens_max=item.max_tokens_max,
-    )
-
-
-def queue(item: Queue) -> PlanQueue:
-    """The queue with times in milliseconds."""
-    return PlanQueue(
-        requests_max=item.requests_max,
-        requests_max_per_tenant=item.requests_max_per_tenant,
-        bytes_max=item.bytes_max,
-        wait_max_ms=duration_ms(item.wait_max),
-        passes_max=item.passes_max,
-        requests_per_slot=item.requests_per_slot,
     )
 
 

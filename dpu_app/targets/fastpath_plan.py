@@ -1,4 +1,8 @@
-"""A plan as the fast path is told it: `dpu_proto/fastpath/v1/fastpath.proto`. Pure."""
+"""A plan as the fast path is told it: `dpu_proto/fastpath/v1/fastpath.proto`. Pure.
+
+Plan and message have the same field names on purpose: what has the same form in both is copied by name, and a name that
+only one of them has fails the first test that translates a plan.
+"""
 
 from __future__ import annotations
 
@@ -35,26 +39,11 @@ def digest(plan: Plan) -> bytes:
 
 def worker(item: PlanWorker) -> pb.Worker:
     """One worker."""
-    return pb.Worker(
-        name=item.name,
-        address=item.address,
-        labels=dict(item.labels),
-        requests_max=item.requests_max,
-        stream_window_bytes=item.stream_window_bytes,
-    )
+    return pb.Worker(**asdict(item) | {"labels": dict(item.labels)})
 
 
 def listener(item: PlanListener) -> pb.Listener:
     """One listener."""
-    certificates = [
-        pb.Certificate(
-            server_names=certificate.server_names,
-            certificate_file=certificate.certificate_file,
-            private_key_file=certificate.private_key_file,
-        )
-        for certificate in item.certificates
-    ]
-    limits = item.limits
     return pb.Listener(
         tls_min_version=item.tls_min_version,
         client_certificates=pb.ClientCertificates.Value(f"CLIENT_CERTIFICATES_{item.client_certificates.upper()}"),
@@ -62,46 +51,18 @@ def listener(item: PlanListener) -> pb.Listener:
         client_crl_files=item.client_crl_files,
         name=item.name,
         address=item.address,
-        certificates=certificates,
-        limits=pb.Limits(
-            connections_max=limits.connections_max,
-            head_bytes_max=limits.head_bytes_max,
-            headers_max=limits.headers_max,
-            body_bytes_max=limits.body_bytes_max,
-            json_depth_max=limits.json_depth_max,
-            handshake_timeout_ms=limits.handshake_timeout_ms,
-            head_timeout_ms=limits.head_timeout_ms,
-            body_timeout_ms=limits.body_timeout_ms,
-            idle_timeout_ms=limits.idle_timeout_ms,
-            request_timeout_ms=limits.request_timeout_ms,
-            h2_streams_max=limits.h2_streams_max,
-            drain_timeout_ms=limits.drain_timeout_ms,
-            body_bytes_per_s_min=limits.body_bytes_per_s_min,
-            body_grace_ms=limits.body_grace_ms,
-            write_timeout_ms=limits.write_timeout_ms,
-            requests_per_connection_max=limits.requests_per_connection_max,
-            requests_running_max=limits.requests_running_max,
-            pipelined_bytes_max=limits.pipelined_bytes_max,
-            bodies_bytes_max=limits.bodies_bytes_max,
-            h2_resets_max=limits.h2_resets_max,
-            h2_errors_max=limits.h2_errors_max,
-            h2_continuations_max=limits.h2_continuations_max,
-            h2_control_frames_max=limits.h2_control_frames_max,
-            h2_small_data_max=limits.h2_small_data_max,
-        ),
+        certificates=[pb.Certificate(**asdict(certificate)) for certificate in item.certificates],
+        limits=pb.Limits(**asdict(item.limits)),
     )
 
 
 def tenant(item: PlanTenant) -> pb.Tenant:
     """One tenant."""
-    rate = item.request_rate
     return pb.Tenant(
         name=item.name,
         key_sha256=[bytes.fromhex(key) for key in item.keys],
         models=item.models,
-        request_rate=pb.RequestRate(requests=rate.requests, interval_ms=rate.interval_ms, burst=rate.burst)
-        if rate
-        else None,
+        request_rate=pb.RequestRate(**asdict(item.request_rate)) if item.request_rate else None,
         concurrency_max=item.concurrency_max,
         priority=item.priority,
         arm_override=item.arm_override,
@@ -122,14 +83,7 @@ def match(kind: str, text: str) -> pb.CertificateMatch:
 
 def token(item: PlanJwt) -> pb.Jwt:
     """One issuer's tokens."""
-    return pb.Jwt(
-        issuer=item.issuer,
-        audience=item.audience,
-        jwks_file=item.jwks_file,
-        claims=dict(item.claims),
-        algorithms=item.algorithms,
-        leeway_ms=item.leeway_ms,
-    )
+    return pb.Jwt(**asdict(item) | {"claims": dict(item.claims)})
 
 
 def model(item: PlanModel) -> pb.Model:
@@ -145,16 +99,9 @@ def model(item: PlanModel) -> pb.Model:
 
 def token_rate(item: PlanTokenRate | None) -> pb.TokenRate | None:
     """One token bucket, if there is one."""
-    return pb.TokenRate(tokens=item.tokens, interval_ms=item.interval_ms, burst=item.burst) if item else None
+    return pb.TokenRate(**asdict(item)) if item else None
 
 
 def arm(item: PlanArm) -> pb.Arm:
     """One arm."""
-    return pb.Arm(
-        name=item.name,
-        weight=item.weight,
-        engine_model=item.engine_model,
-        worker_labels=dict(item.worker_labels),
-        max_tokens_default=item.max_tokens_default,
-        max_tokens_max=item.max_tokens_max,
-    )
+    return pb.Arm(**asdict(item) | {"worker_labels": dict(item.worker_labels)})
