@@ -98,7 +98,7 @@ impl FastPath {
         let refused = |problems| Applied { epoch, problems, ..Applied::default() };
         self.limits.set_now(clock::now());
         let cores = lock(&self.cores);
-        let plans = match self.build(bytes, programmed.as_deref(), cores.len()) {
+        let plans = match Programmed::build_for(cores.len(), bytes, &self.limits, programmed.as_deref()) {
             Ok(plans) => plans,
             Err(problems) => return refused(problems),
         };
@@ -113,20 +113,6 @@ impl FastPath {
         plan.policy.adopt(clock::now());
         *programmed = Some(Arc::clone(&plan));
         Applied { applied: true, changed: true, epoch: plan.epoch, problems: Vec::new() }
-    }
-
-    /// A plan for each core. They share every count and bucket, and nothing else: a request takes and drops some tens of
-    /// references to names, models and arms, and a count of references that two cores change wanders between their
-    /// caches each time.
-    fn build(
-        &self,
-        bytes: &[u8],
-        before: Option<&Programmed>,
-        cores: usize,
-    ) -> Result<Vec<Arc<Programmed>>, Vec<Problem>> {
-        let first = Arc::new(Programmed::build(bytes, &self.limits, before)?);
-        let others = (1..cores).map(|_| Programmed::build(bytes, &self.limits, Some(&first)).map(Arc::new));
-        std::iter::once(Ok(Arc::clone(&first))).chain(others).collect()
     }
 
     /// Sockets of the listeners that are new: for each core, one for each address.

@@ -5,7 +5,7 @@ use crate::steering::Steering;
 use crate::worker::{Ledger, Worker};
 use crate::{clock, files};
 use dpu_http::{FrameLimits, HeadLimits};
-use dpu_policy::{JsonLimits, LimitState, Policy};
+use dpu_policy::{JsonLimits, KeyFiles, LimitState, Policy};
 use dpu_tls::ListenerTls;
 use dpu_types::gen::worker_frame::STREAM_CREDIT_BYTES;
 use dpu_types::plan::{self, Plan, Problem};
@@ -18,7 +18,8 @@ use std::time::Duration;
 /// A worker key shorter than this is refused: it proves both sides of every worker connection.
 const WORKER_KEY_BYTES_MIN: usize = 32;
 
-/// A plan in the form that the cores use. Immutable; shared by all of them.
+/// A plan in the form that a core uses. Immutable. Each core has one of its own (`build_for`); they share every count,
+/// bucket and certificate.
 pub struct Programmed {
     /// Revision of the store.
     pub revision: u64,
@@ -100,6 +101,7 @@ pub struct Limits {
 }
 
 /// Which workers could serve a model.
+#[derive(Clone)]
 pub struct ServedModel {
     /// Our name.
     pub name: Arc<str>,
@@ -108,18 +110,42 @@ pub struct ServedModel {
 }
 
 impl Programmed {
-    /// Makes a plan ready. `previous` lends the counts that outlive a plan.
+    /// Makes a plan ready for so many cores, at least one. `previous` lends the counts that outlive a plan.
+    ///
+    /// Names, models and arms are there once for each core: a request takes and drops some tens of references to them,
+    /// and a count of references that two cores change wanders between their caches each time.
     ///
     /// # Errors
     /// Every problem found, each with its entry and the fix; nothing was changed.
-    pub fn build(bytes: &[u8], limits: &LimitState, previous: Option<&Self>) -> Result<Self, Vec<Problem>> {
+    pub fn build_for(
+        cores: usize,
+        bytes: &[u8],
+        limits: &LimitState,
+        previous: Option<&Self>,
+    ) -> Result<Vec<Arc<Self>>, Vec<Problem>> {
         let plan = Plan::decode(bytes).map_err(|error| {
             vec![problem("plan", &error.to_string(), "agent and fast path must be of one version")]
         })?;
-        let policy = Policy::build_with(&plan, limits, &files::jwks(&plan)?)?;
+        let key_files = files::jwks(&plan)?;
+        let first = Self::build(&plan, &key_files, sha256(bytes), limits, previous)?;
+        let others: Result<Vec<_>, _> =
+            (1..cores).map(|_| first.twin(&plan, &key_files, limits).map(Arc::new)).collect();
+        let mut all = others?;
+        all.insert(0, Arc::new(first));
+        Ok(all)
+    }
+
+    fn build(
+        plan: &Plan,
+        key_files: &KeyFiles,
+        sha256: [u8; 32],
+        limits: &LimitState,
+        previous: Option<&Self>,
+    ) -> Result<Self, Vec<Problem>> {
+        let policy = Policy::build_with(plan, limits, key_files)?;
         let mut problems = Vec::new();
         let listeners = collect(&plan.listeners, "listeners", &mut problems, |l| listener(l, previous));
-        let steering = Steering::of(&plan, previous.map(|p| &p.steering));
+        let steering = Steering::of(plan, previous.map(|p| &p.steering));
         let workers = collect(&plan.workers, "workers", &mut problems, |w| worker(w, &steering, previous));
         let mut key = |field: &str, path: &str| {
             read_key(field, path).map_err(|found| problems.push(found)).unwrap_or_default()
@@ -136,7 +162,6 @@ impl Programmed {
             return Err(problems);
         }
         let models = plan.models.iter().map(|model| served(model, &plan.workers)).collect();
-        let sha256 = sha256(bytes);
         let series_max = plan.series_max as usize;
         let (revision, epoch) = (plan.revision, plan.epoch);
         let steering = steering.warmed(previous.map(|p| (&p.steering, &*p.workers)), &workers);
@@ -152,6 +177,28 @@ impl Programmed {
             worker_key,
             worker_key_previous,
             steering,
+        })
+    }
+
+    /// The same plan for another core: names of its own, everything else shared. No file is read again.
+    fn twin(&self, plan: &Plan, key_files: &KeyFiles, limits: &LimitState) -> Result<Self, Vec<Problem>> {
+        let worker = |worker: &Worker| Worker {
+            name: Arc::from(&*worker.name),
+            ledger: Arc::clone(&worker.ledger),
+            ..*worker
+        };
+        Ok(Self {
+            revision: self.revision,
+            epoch: self.epoch,
+            sha256: self.sha256,
+            policy: Policy::build_with(plan, limits, key_files)?,
+            listeners: self.listeners.clone(),
+            workers: self.workers.iter().map(worker).collect(),
+            models: self.models.clone(),
+            series_max: self.series_max,
+            worker_key: self.worker_key.clone(),
+            worker_key_previous: self.worker_key_previous.clone(),
+            steering: self.steering.clone(),
         })
     }
 }

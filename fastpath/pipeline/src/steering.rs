@@ -9,6 +9,7 @@ use dpu_types::plan::Plan;
 use std::sync::Arc;
 
 /// The settings and the state that they apply to.
+#[derive(Clone)]
 pub struct Steering {
     /// Breakers and slow start.
     pub health: HealthRules,

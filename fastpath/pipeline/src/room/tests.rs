@@ -23,7 +23,11 @@ const RULES: QueueRules = QueueRules {
 
 /// Two workers of one slot: w0 and w1, ready on cores 0 and 1.
 fn programmed() -> Arc<Programmed> {
-    let key = std::env::temp_dir().join(format!("dpu-room-{}.key", std::process::id()));
+    let key = std::env::temp_dir().join(format!(
+        "dpu-room-{}-{:?}.key",
+        std::process::id(),
+        std::thread::current().id()
+    ));
     std::fs::write(&key, [7; 32]).unwrap();
     let worker = |name: &str, port: u16| plan::Worker {
         name: name.into(),
@@ -37,8 +41,9 @@ fn programmed() -> Arc<Programmed> {
         worker_key_file: key.to_string_lossy().into_owned(),
         ..plan::Plan::default()
     };
-    let built = Programmed::build(&plan.encode_to_vec(), &LimitState::new(), None);
-    let programmed = Arc::new(built.map_err(|problems| format!("{problems:?}")).unwrap());
+    let built = Programmed::build_for(1, &plan.encode_to_vec(), &LimitState::new(), None);
+    std::fs::remove_file(&key).unwrap();
+    let programmed = built.map_err(|problems| format!("{problems:?}")).unwrap().remove(0);
     for worker in &programmed.workers {
         for core in [0, 1] {
             worker.ledger.tell(core, &ready(true), false, &programmed.steering.health, MonoNs(0));

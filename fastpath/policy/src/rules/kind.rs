@@ -13,8 +13,8 @@ pub enum Kind {
     Bool,
     /// A string.
     Text,
-    /// A string of at least one and at most so many bytes.
-    TextUpTo(usize),
+    /// A string of so many bytes, both ends included.
+    TextOf(usize, usize),
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// A whole number, both ends included.
@@ -37,7 +37,7 @@ impl Kind {
             Self::Any => Ok(()),
             Self::Bool => typed(value.boolean().is_some(), name, "true or false"),
             Self::Text => typed(value.is_text(), name, "a string"),
-            Self::TextUpTo(bytes_max) => check_text(name, value, bytes_max),
+            Self::TextOf(min, max) => check_text(name, value, min, max),
             Self::OneOf(words) => check_word(name, value, words),
             Self::Integer(min, max) => check_integer(name, value, min, max),
             Self::Number(min, max) => check_number(name, value, min, max),
@@ -56,10 +56,10 @@ fn typed(fits: bool, name: &str, expected: &str) -> Result<(), Refusal> {
     }
 }
 
-fn check_text(name: &str, value: Value<'_>, bytes_max: usize) -> Result<(), Refusal> {
+fn check_text(name: &str, value: Value<'_>, min: usize, max: usize) -> Result<(), Refusal> {
     let text = value.text().ok_or_else(|| wrong_type(name, "a string"))?;
-    if text.is_empty() || text.len() > bytes_max {
-        return Err(wrong_value(name, format!("allowed are 1 to {bytes_max} bytes")));
+    if !(min..=max).contains(&text.len()) {
+        return Err(wrong_value(name, format!("allowed are {min} to {max} bytes")));
     }
     Ok(())
 }

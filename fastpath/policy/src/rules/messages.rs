@@ -11,10 +11,10 @@ const MESSAGES_MAX: usize = 2_048;
 const NAME_BYTES_MAX: usize = 256;
 const ROLES: &[&str] = &["user", "assistant", "system", "tool", "developer", "function"];
 const FUNCTION_FIELDS: &[(&str, Kind)] =
-    &[("arguments", Kind::Text), ("name", Kind::TextUpTo(NAME_BYTES_MAX))];
+    &[("arguments", Kind::Text), ("name", Kind::TextOf(1, NAME_BYTES_MAX))];
 const CALL_FIELDS: &[(&str, Kind)] = &[
     ("function", Kind::Check(check_function)),
-    ("id", Kind::TextUpTo(NAME_BYTES_MAX)),
+    ("id", Kind::TextOf(1, NAME_BYTES_MAX)),
     ("type", Kind::OneOf(&["function"])),
 ];
 
@@ -51,7 +51,7 @@ fn check_field(name: &str, value: Value<'_>, assistant: bool) -> Result<(), Refu
     let kind = match name {
         "role" => return Ok(()),
         "content" => Kind::Check(content::check),
-        "name" | "tool_call_id" => Kind::TextUpTo(NAME_BYTES_MAX),
+        "name" | "tool_call_id" => Kind::TextOf(1, NAME_BYTES_MAX),
         "tool_calls" if assistant => Kind::Check(check_calls),
         "function_call" if assistant => Kind::Check(check_function),
         "refusal" | "reasoning" | "reasoning_content" if assistant => Kind::Text,

@@ -31,7 +31,7 @@ fn check_schema(value: Value<'_>) -> Result<(), Refusal> {
     schema.get("name").ok_or_else(|| missing("name"))?;
     for (name, value) in schema.entries() {
         match name {
-            "name" => Kind::TextUpTo(64).check(name, value)?,
+            "name" => Kind::TextOf(1, 64).check(name, value)?,
             "description" if !value.is_null() => Kind::Text.check(name, value)?,
             "schema" => Kind::Object.check(name, value)?,
             "strict" if !value.is_null() => Kind::Bool.check(name, value)?,

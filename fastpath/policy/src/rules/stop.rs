@@ -12,14 +12,14 @@ const STOP_BYTES_MAX: usize = 1_024;
 
 pub(super) fn check(value: Value<'_>) -> Result<(), Refusal> {
     if value.is_text() {
-        return Kind::TextUpTo(STOP_BYTES_MAX).check("", value);
+        return Kind::TextOf(1, STOP_BYTES_MAX).check("", value);
     }
     let items = value.items().ok_or_else(|| wrong_type("", "a string or an array of strings"))?;
     for (i, stop) in items.enumerate() {
         if i >= STOPS_MAX {
             return Err(wrong_value("", format!("allowed are at most {STOPS_MAX} strings")));
         }
-        Kind::TextUpTo(STOP_BYTES_MAX).check("", stop).map_err(|refusal| within(i, refusal))?;
+        Kind::TextOf(1, STOP_BYTES_MAX).check("", stop).map_err(|refusal| within(i, refusal))?;
     }
     Ok(())
 }

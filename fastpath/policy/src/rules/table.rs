@@ -1,6 +1,6 @@
 //! The tables: every field that an endpoint takes, what it may hold, and what becomes of it.
 
-use super::kind::Kind::{self, Any, Bool, Check, Integer, Number, Object, OneOf, Text, TextUpTo};
+use super::kind::Kind::{self, Any, Bool, Check, Integer, Number, Object, OneOf, Text, TextOf};
 use super::{input, logit_bias, messages, response_format, stop, stream, tools};
 use dpu_types::Endpoint;
 
@@ -145,7 +145,7 @@ static CHAT: Table = Table {
         keep("tools", Check(tools::check)),
         keep("top_logprobs", Integer(0, 20)),
         keep("top_p", Number(0.0, 1.0)),
-        dropped("user", TextUpTo(USER_BYTES_MAX)),
+        dropped("user", TextOf(0, USER_BYTES_MAX)),
         dropped("verbosity", OneOf(&["low", "medium", "high"])),
     ],
 };
@@ -177,7 +177,7 @@ static COMPLETIONS: Table = Table {
         keep("suffix", Text),
         keep("temperature", Number(0.0, 2.0)),
         keep("top_p", Number(0.0, 1.0)),
-        dropped("user", TextUpTo(USER_BYTES_MAX)),
+        dropped("user", TextOf(0, USER_BYTES_MAX)),
     ],
 };
 
@@ -190,7 +190,7 @@ static EMBEDDINGS: Table = Table {
         keep("encoding_format", OneOf(&["float", "base64"])),
         required("input", Check(input::check_inputs), Action::Keep),
         required("model", Text, Action::Model),
-        dropped("user", TextUpTo(USER_BYTES_MAX)),
+        dropped("user", TextOf(0, USER_BYTES_MAX)),
     ],
 };
 

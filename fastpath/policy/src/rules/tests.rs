@@ -133,6 +133,7 @@ fn fields_that_mean_nothing_to_an_engine_are_dropped_with_an_edit() {
         (r#""service_tier":"auto""#, "service_tier:dropped"),
         (r#""store":true"#, "store:dropped"),
         (r#""user":"u""#, "user:dropped"),
+        (r#""user":"""#, "user:dropped"),
         (r#""verbosity":"low""#, "verbosity:dropped"),
         (r#""temperature":null"#, "temperature:null"),
         (r#""request_id":"mine""#, "request_id:engine_key"),
