@@ -14,7 +14,8 @@ from dpu_app.targets.base import Programmed, TargetRefused, TargetUnavailable
 from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
 from dpu_proto.fastpath.v1.fastpath_pb2_grpc import FastPathStub
 
-# Loading certificates and binding listeners takes milliseconds; a plan with thousands of tenants tens of them.
+# Loading certificates and binding listeners takes milliseconds; a plan with thousands of tenants tens of them for
+# each core.
 APPLY_TIMEOUT_S = 10.0
 STATUS_TIMEOUT_S = 2.0
 MESSAGE_BYTES_MAX = 67_108_864

@@ -1,7 +1,7 @@
 """A plan as the fast path is told it: `dpu_proto/fastpath/v1/fastpath.proto`. Pure.
 
-Plan and message have the same field names on purpose: what has the same form in both is copied by name, and a name that
-only one of them has fails the first test that translates a plan.
+Plan and message have the same field names on purpose: what has the same form in both is copied by name, and a test
+compares the names.
 """
 
 from __future__ import annotations

@@ -191,9 +191,14 @@ def test_reload_of_a_broken_file_changes_nothing(own_stack: Stack) -> None:
 
 def test_drained_fast_path_finishes_its_stream_and_exits_0(own_stack: Stack) -> None:
     with sync_client(own_stack) as client:
-        stream = client.chat.completions.create(model="chat", messages=script(tokens=40, delay_ms=20), stream=True)
+        stream = client.chat.completions.create(model="chat", messages=script(tokens=40, delay_ms=100), stream=True)
         first = next(iter(stream))
         own_stack.fastpath.send(signal.SIGTERM)
+        base = f"http://127.0.0.1:{own_stack.fastpath.http}"
+        until(lambda: http_status(f"{base}/readyz") == 503, "readiness says no")
+        samples = own_stack.fastpath.metrics()
+        assert (total(samples, "dpu_draining"), total(samples, "dpu_requests_in_flight")) == (1, 1)
+        assert http_status(f"{base}/livez") == 200
         assert content([first, *stream]).count("tok") == 40
     assert own_stack.fastpath.wait() == 0
 

@@ -8,7 +8,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say "kernel $(uname -r), $(nproc) processors"
 fact kernel "$(uname -r)"
 fact boot_s "$(cut -d' ' -f1 /proc/uptime)"
-make_rdma || fail "no soft-RoCE devices: does this kernel have rdma_rxe, rdma_ucm and veth?"
+make_rdma || fail "no soft-RoCE devices: does this kernel have rdma_rxe, rdma_ucm, bridge and veth?"
 say "$(rdma link | tr '\n' ';')"
 for scenario in "$@"; do
   began=$SECONDS

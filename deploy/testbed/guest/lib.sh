@@ -3,7 +3,7 @@
 
 set -uo pipefail
 
-# Two ends of one wire. The server side (host-worker) lives on B, the client side (dpu-fastpath) on A.
+# Two ends, a switch between them. The server side (host-worker) lives on B, the client side (dpu-fastpath) on A.
 ADDRESS_A=10.77.0.1
 ADDRESS_B=10.77.0.2
 

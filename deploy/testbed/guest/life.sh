@@ -1,5 +1,5 @@
-# Scenario: what goes wrong on a real wire. A worker is killed in the middle of its streams and comes back, the link is
-# taken down and brought back, and 1,000 streams run. Sourced by chat.sh after its chat, or alone.
+# Scenario: what goes wrong on a real wire. A worker is killed in the middle of its streams and comes back, the cables
+# are pulled and plugged in again, and 1,000 streams run. Sourced by chat.sh after its chat, or alone.
 
 declare -F product_start >/dev/null || . "$HERE/product.sh"
 [ -n "${SCENARIO:-}" ] || product_start life

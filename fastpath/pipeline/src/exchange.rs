@@ -50,6 +50,8 @@ pub struct Exchange {
     slot: Rc<Slot>,
     /// Taken when the record ends or is abandoned.
     open: Option<Box<Open>>,
+    id: RequestId,
+    rate: Rates,
     kind: Kind,
     model_asked: Arc<str>,
     created_s: u64,
@@ -127,9 +129,9 @@ impl Exchange {
     ) -> Self {
         let kind = if open.endpoint == Endpoint::Completions { Kind::Text } else { Kind::Chat };
         let created_s = open.record.started_unix_ms / 1000;
-        let (id, decision) = (&open.record.request_id, &open.decision);
+        let (id, decision) = (open.record.request_id, &open.decision);
         let model_asked = Arc::clone(&decision.model_asked);
-        let stream = || sse::Stream::new(kind, id, created_s, &model_asked, decision.include_usage);
+        let stream = || sse::Stream::new(kind, &id, created_s, &model_asked, decision.include_usage);
         Self {
             meter: Meter::new(decision.choices),
             finished: Vec::new(),
@@ -139,6 +141,8 @@ impl Exchange {
             core,
             plan,
             slot,
+            id,
+            rate: decision.rate,
             kind,
             model_asked,
             created_s,
@@ -157,8 +161,7 @@ impl Exchange {
     /// Fields beside the standing ones of a stream's head.
     #[must_use]
     pub fn extra(&self) -> Extra {
-        let rate = self.open.as_ref().map(|open| open.decision.rate).unwrap_or_default();
-        extra_fields(self.id(), rate)
+        extra_fields(self.id, self.rate)
     }
 
     /// Waits for the worker and appends what the client is to be told. Dropping the future loses nothing.
@@ -242,7 +245,7 @@ impl Exchange {
                 Some(self.take_result(&summary, &choices, out))
             }
             Told::Frame(Event::Fail { reason, retry, detail, .. }) => {
-                self.core.forget(self.id());
+                self.core.forget(self.id);
                 self.let_go(Verdict::of(reason));
                 if retry && !self.events_sent && self.retry(reason) {
                     return None;
@@ -255,7 +258,7 @@ impl Exchange {
             }
             // We did not cancel it, so the worker has ended it by itself.
             Told::Frame(Event::Cancelled { .. } | Event::WorkerChanged { .. }) => {
-                self.core.forget(self.id());
+                self.core.forget(self.id);
                 self.let_go(Verdict::Failed);
                 Some(self.fail(Reason::WorkerFailed, out))
             }
@@ -277,10 +280,6 @@ impl Exchange {
         if bytes > 0 {
             self.core.credit(open.record.request_id, bytes);
         }
-    }
-
-    fn id(&self) -> RequestId {
-        self.open.as_ref().map_or(RequestId::NONE, |open| open.record.request_id)
     }
 
     fn take_tokens(
@@ -312,7 +311,7 @@ impl Exchange {
     }
 
     fn take_end(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Step {
-        self.core.forget(self.id());
+        self.core.forget(self.id);
         if self.stream.is_none() {
             self.let_go(Verdict::Failed);
             return self.fail(Reason::WorkerOutOfTurn, out);
@@ -326,7 +325,7 @@ impl Exchange {
     }
 
     fn take_result(&mut self, summary: &Summary, choices: &[u8], out: &mut Vec<u8>) -> Step {
-        self.core.forget(self.id());
+        self.core.forget(self.id);
         if self.stream.is_some() {
             self.let_go(Verdict::Failed);
             return self.fail(Reason::WorkerOutOfTurn, out);
@@ -341,7 +340,6 @@ impl Exchange {
         self.ended = Some(Reason::None);
         let usage = self.note_summary(summary);
         let mut body = Vec::with_capacity(choices.len() + 320);
-        let id = self.id();
         if let Some(open) = &mut self.open {
             let first = open.record.started;
             open.record.first_token = first_token(first, summary);
@@ -350,7 +348,15 @@ impl Exchange {
         if self.open.as_ref().is_some_and(|open| open.endpoint == Endpoint::Embeddings) {
             answer::embeddings(&mut body, &self.model_asked, choices, usage);
         } else {
-            answer::completion(&mut body, self.kind, &id, self.created_s, &self.model_asked, choices, usage);
+            answer::completion(
+                &mut body,
+                self.kind,
+                &self.id,
+                self.created_s,
+                &self.model_asked,
+                choices,
+                usage,
+            );
         }
         Step::Answer(Box::new(Answer { status: 200, body, extra: self.extra_now() }))
     }
@@ -412,7 +418,7 @@ impl Exchange {
                 ..self.plan.policy.rate(open.decision.tenant, now)
             }
         });
-        let answer = refusal_answer(refusal, self.id(), rate);
+        let answer = refusal_answer(refusal, self.id, rate);
         if let Some(open) = &mut self.open {
             open.record.status = answer.status;
         }

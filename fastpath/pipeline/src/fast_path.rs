@@ -52,7 +52,9 @@ pub struct Applied {
 /// The request path.
 pub struct FastPath {
     cores: Mutex<Vec<CoreHandle>>,
-    programmed: Mutex<Option<Arc<Programmed>>>,
+    /// The plan of each core; none before the first one. All are kept here, so that a plan that is replaced ends in
+    /// `apply` and not between two requests.
+    programmed: Mutex<Vec<Arc<Programmed>>>,
     limits: LimitState,
     journal: Journal,
     draining: watch::Sender<bool>,
@@ -79,7 +81,7 @@ impl FastPath {
         let cores = (0..config.threads.max(1)).map(start).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             cores: Mutex::new(cores),
-            programmed: Mutex::new(None),
+            programmed: Mutex::default(),
             limits: LimitState::new(),
             journal,
             draining,
@@ -91,27 +93,30 @@ impl FastPath {
     /// Programs a whole plan on every core, or nothing. `bytes` is a `Plan` of `fastpath.proto`.
     pub fn apply(&self, bytes: &[u8]) -> Applied {
         let mut programmed = lock(&self.programmed);
-        let epoch = programmed.as_ref().map_or(0, |plan| plan.epoch);
-        if programmed.as_ref().is_some_and(|plan| plan.sha256 == sha256(bytes)) {
+        let before = programmed.first().map(Arc::clone);
+        let epoch = before.as_ref().map_or(0, |plan| plan.epoch);
+        if before.as_ref().is_some_and(|plan| plan.sha256 == sha256(bytes)) {
             return Applied { applied: true, epoch, ..Applied::default() };
         }
         let refused = |problems| Applied { epoch, problems, ..Applied::default() };
         self.limits.set_now(clock::now());
-        let cores = lock(&self.cores);
-        let plans = match Programmed::build_for(cores.len(), bytes, &self.limits, programmed.as_deref()) {
+        // Metrics and readiness ask the cores too, and a long plan takes its time for each of them.
+        let count = lock(&self.cores).len();
+        let plans = match Programmed::build_for(count, bytes, &self.limits, before.as_deref()) {
             Ok(plans) => plans,
             Err(problems) => return refused(problems),
         };
         let Some(plan) = plans.first().map(Arc::clone) else { return refused(Vec::new()) };
-        let sockets = match self.bind(&plan, programmed.as_deref(), cores.len()) {
+        let cores = lock(&self.cores);
+        let sockets = match self.bind(&plan, before.as_deref(), count) {
             Ok(sockets) => sockets,
             Err(problems) => return refused(problems),
         };
-        if let Err(why) = adopt(&cores, plans, sockets) {
+        if let Err(why) = adopt(&cores, &plans, sockets) {
             return refused(vec![problem("plan", &why, "restart the fast path; its log has more")]);
         }
         plan.policy.adopt(clock::now());
-        *programmed = Some(Arc::clone(&plan));
+        *programmed = plans;
         Applied { applied: true, changed: true, epoch: plan.epoch, problems: Vec::new() }
     }
 
@@ -145,7 +150,7 @@ impl FastPath {
     /// What is programmed, and how the workers are.
     #[must_use]
     pub fn status(&self) -> Status {
-        let programmed = lock(&self.programmed).clone();
+        let programmed = self.plan();
         let views: Vec<_> = lock(&self.cores).iter().map(CoreHandle::workers).collect();
         status::of(programmed.as_deref(), &views, self.is_draining.is_up(), self.broken.is_up())
     }
@@ -168,8 +173,7 @@ impl FastPath {
 
     /// Calls `look` with every token bucket of the plan.
     pub fn token_levels(&self, look: impl FnMut(dpu_policy::TokenLevel<'_>)) {
-        let programmed = lock(&self.programmed).clone();
-        if let Some(plan) = programmed {
+        if let Some(plan) = self.plan() {
             plan.policy.token_levels(clock::now()).for_each(look);
         }
     }
@@ -177,7 +181,7 @@ impl FastPath {
     /// The plan's listeners with their open connections.
     #[must_use]
     pub fn connections_open(&self) -> Vec<(String, u32)> {
-        let programmed = lock(&self.programmed).clone();
+        let programmed = self.plan();
         let listeners = programmed.iter().flat_map(|plan| plan.listeners.iter());
         let open = |l: &crate::programmed::Listener| l.open.load(std::sync::atomic::Ordering::Relaxed);
         listeners.map(|l| (l.name.to_string(), open(l))).collect()
@@ -186,14 +190,13 @@ impl FastPath {
     /// Who waits for a worker.
     #[must_use]
     pub fn room(&self) -> RoomView {
-        let programmed = lock(&self.programmed).clone();
-        programmed.map_or_else(RoomView::default, |plan| plan.steering.room.view())
+        self.plan().map_or_else(RoomView::default, |plan| plan.steering.room.view())
     }
 
     /// The listeners' certificates.
     #[must_use]
     pub fn certificates(&self) -> Vec<(String, dpu_tls::CertificateInfo)> {
-        let programmed = lock(&self.programmed).clone();
+        let programmed = self.plan();
         let listeners = programmed.iter().flat_map(|plan| plan.listeners.iter());
         let each = |l: &Arc<crate::programmed::Listener>| {
             let name = l.name.to_string();
@@ -208,15 +211,20 @@ impl FastPath {
         self.journal.losses().lines()
     }
 
+    /// The first core's plan: what all of them share is found there.
+    fn plan(&self) -> Option<Arc<Programmed>> {
+        lock(&self.programmed).first().map(Arc::clone)
+    }
+
     /// Takes no new connection, lets requests finish for `timeout`, ends what is left with an error event, and
-    /// ends the cores. Returns how many requests were cut. A second call returns 0 at once.
+    /// ends the cores. Returns how many requests were cut; a second call returns 0.
     pub fn drain(&self, timeout: Duration) -> usize {
         self.is_draining.raise();
         self.draining.send_replace(true);
-        let mut cores = lock(&self.cores);
-        let waiting: Vec<_> = cores.iter().filter_map(|core| drain_one(core, timeout)).collect();
+        // Nothing is locked while they finish: who asks for readiness or metrics meanwhile is to be told.
+        let waiting: Vec<_> = lock(&self.cores).iter().filter_map(|core| drain_one(core, timeout)).collect();
         let cut = waiting.iter().filter_map(|done| done.recv().ok()).sum();
-        cores.iter_mut().for_each(CoreHandle::join);
+        lock(&self.cores).iter_mut().for_each(CoreHandle::join);
         cut
     }
 }
@@ -228,11 +236,12 @@ fn drain_one(core: &CoreHandle, timeout: Duration) -> Option<std::sync::mpsc::Re
 
 fn adopt(
     cores: &[CoreHandle],
-    plans: Vec<Arc<Programmed>>,
+    plans: &[Arc<Programmed>],
     sockets: Vec<Vec<(SocketAddr, TcpListener)>>,
 ) -> Result<(), String> {
     let (done, waiting) = sync_channel(cores.len());
     for ((core, plan), sockets) in cores.iter().zip(plans).zip(sockets) {
+        let plan = Arc::clone(plan);
         if !core.command(Command::Adopt { plan, sockets, done: done.clone() }) {
             return Err("a core has ended".to_owned());
         }

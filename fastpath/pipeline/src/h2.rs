@@ -48,7 +48,7 @@ impl Unsent {
 
 async fn stream(
     core: Rc<Core>,
-    listener: Arc<Listener>,
+    listener: Rc<Arc<Listener>>,
     shared: Rc<Shared>,
     request: http::Request<RecvStream>,
     mut answer: SendResponse<Bytes>,

@@ -23,7 +23,7 @@ impl Exchange {
         let reached = |open: &Open| open.decision.tokens.is_reached();
         if !self.hurried && self.stream.is_some() && self.open.as_deref().is_some_and(reached) {
             self.hurried = true;
-            self.core.hurry(self.id(), clock::now().plus_ms(LAST_WORD_MS));
+            self.core.hurry(self.id, clock::now().plus_ms(LAST_WORD_MS));
         }
         self.slot.next().await
     }
@@ -32,7 +32,7 @@ impl Exchange {
     pub(super) fn end_at_budget(&mut self, out: &mut Vec<u8>) -> Step {
         self.ended = Some(Reason::None);
         self.confirming = true;
-        self.core.stop_engine(self.id(), Reason::BudgetEnded);
+        self.core.stop_engine(self.id, Reason::BudgetEnded);
         let Some(open) = &mut self.open else { return Step::LastEvents };
         open.record.status = 200;
         open.record.budget_ended = true;

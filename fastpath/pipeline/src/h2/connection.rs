@@ -46,12 +46,14 @@ pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>, caller: Ca
         Err(_) => return core.refuse_connection(Reason::HttpHeadTimeout),
     };
     let guard = Guard::new(limits, Rc::clone(&shared));
+    let listener = Rc::new(Arc::clone(listener));
     Served { core, listener, shared, connection, guard, streams: 0, leaving: false }.run().await;
 }
 
 struct Served<'c> {
     core: &'c Rc<Core>,
-    listener: &'c Arc<Listener>,
+    /// Counted here for its streams: cores share the count inside.
+    listener: Rc<Arc<Listener>>,
     shared: Rc<Shared>,
     connection: Connection<WatchedIo, Bytes>,
     guard: Guard<'c>,
@@ -97,7 +99,7 @@ impl Served<'_> {
             return false;
         };
         self.streams += 1;
-        let (core, listener) = (Rc::clone(self.core), Arc::clone(self.listener));
+        let (core, listener) = (Rc::clone(self.core), Rc::clone(&self.listener));
         spawn_local(super::stream(core, listener, Rc::clone(&self.shared), request, answer));
         if self.streams == self.listener.limits.requests_per_connection_max && !self.leaving {
             self.core.limit_hit(Quiet::RequestsPerConnection, 1);

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from dpu_app.model.plan import (
+    PlanArm,
+    PlanCertificate,
+    PlanJwt,
+    PlanLimits,
+    PlanQueue,
+    PlanRate,
+    PlanSteering,
+    PlanTokenRate,
+    PlanWorker,
+)
 from dpu_app.targets.fastpath_plan import to_proto
 from dpu_proto.fastpath.v1 import fastpath_pb2 as pb
 from tests.unit.dpu_app.samples import edited, plan
@@ -25,6 +42,24 @@ def test_message_has_every_part_of_the_plan() -> None:
     assert (len(model.buckets), model.buckets.count(1)) == (10_000, 1_000)
     assert dict(model.arms[1].worker_labels) == {"zone": "a"}
     assert [(worker.name, dict(worker.labels)) for worker in message.workers] == [("w0", {"zone": "a"}), ("w1", {})]
+
+
+COPIED_BY_NAME = (
+    (pb.Arm, PlanArm),
+    (pb.Certificate, PlanCertificate),
+    (pb.Jwt, PlanJwt),
+    (pb.Limits, PlanLimits),
+    (pb.Queue, PlanQueue),
+    (pb.RequestRate, PlanRate),
+    (pb.Steering, PlanSteering),
+    (pb.TokenRate, PlanTokenRate),
+    (pb.Worker, PlanWorker),
+)
+
+
+@pytest.mark.parametrize(("message", "entry"), COPIED_BY_NAME, ids=lambda kind: getattr(kind, "__name__", None))
+def test_message_and_plan_have_the_same_fields(message: type[Message], entry: type[Any]) -> None:
+    assert {field.name for field in message.DESCRIPTOR.fields} == {field.name for field in fields(entry)}
 
 
 def test_no_limit_of_a_listener_is_zero() -> None:
