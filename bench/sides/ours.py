@@ -77,8 +77,9 @@ def _worker_arguments(setup: Setup, port: int) -> list[str]:
 
 
 def _fastpath_arguments(setup: Setup, own: Path) -> list[str]:
-    # No journal: nginx, HAProxy and Envoy write no access log either.
-    return ["--socket", _socket(own), "--threads", str(setup.workers)]
+    # No journal: nginx, HAProxy and Envoy write no access log either. Nor is any of them pinned: client, proxy and what
+    # stands behind it share the cores.
+    return ["--socket", _socket(own), "--threads", str(setup.workers), "--no-pin"]
 
 
 def _agent_arguments(setup: Setup, own: Path, port: int, worker_port: int, tenants: int) -> list[str]:

@@ -45,6 +45,9 @@ def run(
     socket: Annotated[str, typer.Option(help="Unix socket on which the agent programs this process.")],
     http: Annotated[str, typer.Option(help="IP:PORT of /livez, /readyz and /metrics.")] = "127.0.0.1:9464",
     threads: Annotated[int, typer.Option(min=0, max=1024, help="Request threads, one per core; 0: all cores.")] = 0,
+    pinned: Annotated[
+        bool, typer.Option("--pin/--no-pin", help="Keep each to its core; --no-pin where others use the cores too.")
+    ] = True,
     journal: Annotated[str | None, typer.Option(help="File for one JSON line per request; -: standard output.")] = None,
     transport: Annotated[Transport, typer.Option(help="What UCX may use to reach workers.")] = Transport.AUTO,
     name: Annotated[str, typer.Option(help="Name of this process, in the workers' eyes.")] = "fastpath",
@@ -66,12 +69,12 @@ def run(
     try:
         give_up(user)
         with scheduled(scheduling):
-            native = start_native(name, cores, journal, transport)
+            native = start_native(name, cores, pinned, journal, transport)
         process = Process(native, Options(socket, http))
     except (PrivilegeError, ServerError, OSError, ValueError) as error:
         log.error("cannot start", why=str(error))
         raise typer.Exit(1) from error
-    log.info("started", socket=socket, http=http, threads=cores, transport=str(transport))
+    log.info("started", socket=socket, http=http, threads=cores, pinned=pinned, transport=str(transport))
     raise typer.Exit(process.run())
 
 
@@ -90,12 +93,12 @@ def scheduled(scheduling: Scheduling) -> Iterator[None]:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def start_native(name: str, threads: int, journal: str | None, transport: Transport) -> Native:
+def start_native(name: str, threads: int, pinned: bool, journal: str | None, transport: Transport) -> Native:
     """The native request path, one thread a core."""
     # Imported here: the native library starts its life after privileges are given up.
     from dpu_app.fastpath import native
 
-    return native.start(name, threads, journal, str(transport))
+    return native.start(name, threads, pinned, journal, str(transport))
 
 
 def main() -> None:

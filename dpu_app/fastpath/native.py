@@ -6,9 +6,10 @@ import dpu_fastpath
 from dpu_app.fastpath.protocol import Native
 
 
-def start(name: str, threads: int, journal: str | None, transport: str) -> Native:
+def start(name: str, threads: int, pinned: bool, journal: str | None, transport: str) -> Native:
     """Starts the request path: its threads run, it listens nowhere until a plan is applied. Raises OSError, ValueError.
 
-    `journal` is a path, - for standard output, or None; `transport` is auto, shm, tcp or rc.
+    `pinned`: each thread keeps to one processor. `journal` is a path, - for standard output, or None; `transport` is
+    auto, shm, tcp or rc.
     """
-    return dpu_fastpath.FastPath(name=name, threads=threads, journal=journal, transport=transport)
+    return dpu_fastpath.FastPath(name=name, threads=threads, pinned=pinned, journal=journal, transport=transport)

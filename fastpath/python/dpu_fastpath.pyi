@@ -12,9 +12,9 @@ def canonical_json(document: bytes) -> bytes:
 class FastPath:
     """The request path; its threads are Rust and never take Python's lock."""
 
-    def __init__(self, *, name: str, threads: int, journal: str | None, transport: str) -> None:
-        """Starts `threads` cores that serve nothing before the first plan. `journal` is a path, "-" or None;
-        `transport` is auto, shm, tcp or rc. Raises ValueError, OSError."""
+    def __init__(self, *, name: str, threads: int, pinned: bool, journal: str | None, transport: str) -> None:
+        """Starts `threads` cores that serve nothing before the first plan, each kept to one processor where `pinned`.
+        `journal` is a path, "-" or None; `transport` is auto, shm, tcp or rc. Raises ValueError, OSError."""
 
     def apply(self, plan: bytes) -> tuple[bool, bool, int, list[tuple[str, str, str]]]:
         """Programs a serialised dpu.fastpath.v1.Plan on every core, or nothing: applied, changed, epoch programmed,

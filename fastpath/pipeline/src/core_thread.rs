@@ -1,4 +1,4 @@
-//! One core: a pinned thread with a runtime of its own, driven by commands.
+//! One core: a thread with a runtime of its own, driven by commands.
 
 use crate::clock;
 use crate::connection;
@@ -63,6 +63,8 @@ pub struct CoreHandle {
 pub struct CoreConfig {
     /// Name of the fast path, for people.
     pub name: String,
+    /// Whether the thread keeps to one core.
+    pub pinned: bool,
     /// Which transports UCX may take.
     pub transport: TransportKind,
     /// Where decision records go.
@@ -72,7 +74,7 @@ pub struct CoreConfig {
 }
 
 impl CoreHandle {
-    /// Starts the thread of core `index`, pinned to the `index`th processor that this process may use.
+    /// Starts the thread of core `index`; where it is pinned, to the `index`th processor that this process may use.
     ///
     /// # Errors
     /// No thread, or no runtime, can be made.
@@ -87,7 +89,9 @@ impl CoreHandle {
         let (shared, published) = (counters.clone(), Arc::clone(&workers));
         let (tell, told) = sync_channel(1);
         let body = move || {
-            pin(index);
+            if config.pinned {
+                pin(index);
+            }
             // A runtime of one thread whose tasks need not be `Send`; it is made where it runs, and cannot move.
             let runtime =
                 match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
@@ -125,7 +129,8 @@ impl CoreHandle {
     }
 }
 
-/// Keeps the thread on one processor: its connections, its RDMA endpoints and its memory stay in one cache.
+/// Keeps the thread on one processor: its connections, its RDMA endpoints and its memory stay in one cache. Where others
+/// use that processor too it has to wait for them there, whatever else is free.
 fn pin(index: usize) {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return };
     let usable: Vec<_> = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();

@@ -30,6 +30,8 @@ pub struct Config {
     pub name: String,
     /// Cores.
     pub threads: usize,
+    /// Whether each thread keeps to one core.
+    pub pinned: bool,
     /// Path, "-", or none.
     pub journal: Option<String>,
     /// Which transports UCX may take.
@@ -73,6 +75,7 @@ impl FastPath {
         let (broken, is_draining) = (Flag::default(), Flag::default());
         let core = CoreConfig {
             name: config.name.clone(),
+            pinned: config.pinned,
             transport: config.transport,
             journal: journal.clone(),
             broken: broken.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Applied, changed, epoch programmed, problems (entry, what, fix).
 type Applied = (bool, bool, u64, Vec<(String, String, String)>);
 
-/// The request path: TLS, HTTP, policy and RDMA on pinned threads that never take Python's lock.
+/// The request path: TLS, HTTP, policy and RDMA on threads, one a core, that never take Python's lock.
 #[pyclass(name = "FastPath", module = "dpu_fastpath", frozen)]
 pub struct PyFastPath {
     inner: FastPath,
@@ -16,16 +16,22 @@ pub struct PyFastPath {
 
 #[pymethods]
 impl PyFastPath {
-    /// Starts `threads` cores that serve nothing before the first plan. `journal` is a path, "-" or None;
-    /// `transport` is auto, shm, tcp or rc.
+    /// Starts `threads` cores that serve nothing before the first plan, each kept to one processor where `pinned`.
+    /// `journal` is a path, "-" or None; `transport` is auto, shm, tcp or rc.
     #[new]
-    #[pyo3(signature = (*, name, threads, journal, transport))]
-    fn new(name: String, threads: usize, journal: Option<String>, transport: &str) -> PyResult<Self> {
+    #[pyo3(signature = (*, name, threads, pinned, journal, transport))]
+    fn new(
+        name: String,
+        threads: usize,
+        pinned: bool,
+        journal: Option<String>,
+        transport: &str,
+    ) -> PyResult<Self> {
         if threads == 0 {
             return Err(PyValueError::new_err("threads must be 1 or more"));
         }
         let transport = transport.parse().map_err(PyValueError::new_err)?;
-        let config = Config { name, threads, journal, transport };
+        let config = Config { name, threads, pinned, journal, transport };
         let inner = FastPath::start(&config).map_err(|error| PyOSError::new_err(error.to_string()))?;
         Ok(Self { inner })
     }
