@@ -186,6 +186,11 @@ impl<T: Transport> Transport for ChaosTransport<T> {
         self.inner.close(peer);
     }
 
+    fn abandon(&mut self, peer: PeerId) {
+        self.held.retain(|held| held.event.peer() != peer);
+        self.inner.abandon(peer);
+    }
+
     fn transport_name(&self, peer: PeerId) -> String {
         format!("chaos({})", self.inner.transport_name(peer))
     }

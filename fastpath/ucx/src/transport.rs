@@ -180,6 +180,11 @@ pub trait Transport {
     /// follows.
     fn close(&mut self, peer: PeerId);
 
+    /// `close` for a peer that says nothing any more: its card, or the wire, may be gone.
+    fn abandon(&mut self, peer: PeerId) {
+        self.close(peer);
+    }
+
     /// What really carries the frames, as the transport reports it: "posix/memory", "tcp/lo", "rc_verbs/rxe0:1".
     fn transport_name(&self, peer: PeerId) -> String;
 

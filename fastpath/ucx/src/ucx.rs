@@ -20,6 +20,7 @@ pub use config::UcxConfig;
 use dpu_types::gen::worker_frame::FRAME_BYTES_MAX;
 use dpu_types::OwnKeyMap;
 use options::Reach;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -30,6 +31,10 @@ const POOL_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Connections over shared memory to one address that nobody has answered yet: a process that hangs takes each of them,
 /// and UCX lets none go before it answers or dies.
 const CONNECTIONS_IN_VAIN_MAX: usize = 2;
+
+/// Silent peers over RC that wait for UCX's word, see `abandon`. It comes within seconds; the oldest is closed where more
+/// fall silent in that time.
+const SILENT_PEERS_MAX: usize = 32;
 
 /// How often `Drop` lets UCX work, a millisecond apart, so that closes reach the peers.
 const CLOSE_ROUNDS_MAX: usize = 50;
@@ -73,6 +78,8 @@ pub struct UcxTransport {
     mail: Vec<Mail>,
     /// Lanes in the order in which they began to close.
     closing: Vec<usize>,
+    /// Abandoned peers that are open for UCX.
+    silent: VecDeque<PeerId>,
     counters: TransportCounters,
 }
 
@@ -96,6 +103,7 @@ impl UcxTransport {
             early: Vec::new(),
             mail: Vec::new(),
             closing: Vec::new(),
+            silent: VecDeque::new(),
             counters: TransportCounters::default(),
         };
         if config.kind != TransportKind::Auto {
@@ -190,6 +198,10 @@ impl UcxTransport {
 
     /// A peer that failed by itself; one that we close already is not worth a word.
     fn lose(&mut self, id: PeerId, why: &str) {
+        if let Some(at) = self.silent.iter().position(|silent| *silent == id) {
+            self.silent.remove(at);
+            return self.end_endpoint(id, true);
+        }
         if self.peers.get(&id).is_some_and(|peer| !peer.closing) {
             self.counters.peers_lost += 1;
             self.early.push(TransportEvent::Lost { peer: id, why: why.to_owned() });
@@ -200,9 +212,13 @@ impl UcxTransport {
     /// Closes an endpoint; what is in flight is given up by force where that is possible.
     fn end(&mut self, id: PeerId, force: bool) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if std::mem::replace(&mut peer.closing, true) {
-            return;
+        if !std::mem::replace(&mut peer.closing, true) {
+            self.end_endpoint(id, force);
         }
+    }
+
+    fn end_endpoint(&mut self, id: PeerId, force: bool) {
+        let Some(peer) = self.peers.get(&id) else { return };
         let at = peer.lane;
         let Some(state) = self.lanes[at].as_mut() else { return };
         // UCX aborts the process when a rendezvous is under way in either direction and the close is not by force.
@@ -328,6 +344,27 @@ impl Transport for UcxTransport {
         self.early.retain(|event| event.peer() != peer);
     }
 
+    /// Over RC such a peer is left to UCX until the card has given up its retries (some seconds), and closed then: UCX
+    /// 1.13 completes the flush of an earlier close a second time at that moment, and ends the process ("Assertion
+    /// comp->count > 0"). Nothing is sent to it and nothing of it is heard meanwhile. One that comes back closes its own
+    /// end, which UCX reports too.
+    fn abandon(&mut self, id: PeerId) {
+        let over_rc = |peer: &mut Peer| peer.endpoint.transport_name().starts_with("rc");
+        if !self.peers.get_mut(&id).filter(|peer| !peer.closing).is_some_and(over_rc) {
+            return self.close(id);
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.closing = true;
+        }
+        self.early.retain(|event| event.peer() != id);
+        self.silent.push_back(id);
+        if self.silent.len() > SILENT_PEERS_MAX {
+            if let Some(oldest) = self.silent.pop_front() {
+                self.end_endpoint(oldest, true);
+            }
+        }
+    }
+
     fn transport_name(&self, peer: PeerId) -> String {
         self.peers.get(&peer).map(|peer| peer.endpoint.transport_name()).unwrap_or_default()
     }
@@ -344,6 +381,9 @@ impl Drop for UcxTransport {
         let ids: Vec<PeerId> = self.peers.keys().copied().collect();
         for id in ids {
             self.end(id, false);
+        }
+        for id in std::mem::take(&mut self.silent) {
+            self.end_endpoint(id, true);
         }
         for _ in 0..CLOSE_ROUNDS_MAX {
             self.progress();

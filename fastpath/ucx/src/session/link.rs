@@ -265,6 +265,11 @@ impl Link {
         Pulse::Alive
     }
 
+    /// Whether it left PINGs unanswered: what we sent last may not have arrived.
+    pub fn is_silent(&self) -> bool {
+        self.unanswered >= UNANSWERED_MIN
+    }
+
     /// When `pulse` wants to be called.
     pub fn next_pulse(&self, limits: LinkLimits) -> MonoNs {
         let ask = self.heard.max(self.asked).plus_ms(limits.ping_interval_ms);
@@ -275,7 +280,7 @@ impl Link {
     /// of ours that did not run for a while has heard nobody, and on a crowded machine the peer did not run either.
     fn lost_at(&self, limits: LinkLimits) -> Option<MonoNs> {
         let to_answer_ms = limits.peer_timeout_ms.saturating_sub(limits.ping_interval_ms);
-        let first = self.unanswered_since.filter(|_| self.unanswered >= UNANSWERED_MIN)?;
+        let first = self.unanswered_since.filter(|_| self.is_silent())?;
         let (in_all, after_last) =
             (self.heard.plus_ms(limits.peer_timeout_ms), self.asked.plus_ms(limits.ping_interval_ms));
         Some(first.plus_ms(to_answer_ms).max(in_all).max(after_last))

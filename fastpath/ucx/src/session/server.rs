@@ -174,7 +174,11 @@ impl<T: Transport> Server<T> {
     /// Ends a connection and its streams.
     fn lose(&mut self, id: PeerId, out: &mut Vec<ServerEvent>) {
         let Some(peer) = self.peers.remove(&id) else { return };
-        self.transport.close(id);
+        if peer.link.is_silent() {
+            self.transport.abandon(id);
+        } else {
+            self.transport.close(id);
+        }
         self.early_cancels.retain(|(_, key)| key.peer != id);
         if peer.stage != Stage::Ready {
             self.counters.handshake_failures += 1;

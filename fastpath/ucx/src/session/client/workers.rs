@@ -81,7 +81,11 @@ impl<T: Transport> Client<T> {
         let Some(slot) = self.slots.get_mut(at).and_then(Option::as_mut) else { return };
         if let Some(link) = slot.link.take() {
             self.peers.remove(&link.peer);
-            self.transport.close(link.peer);
+            if link.is_silent() {
+                self.transport.abandon(link.peer);
+            } else {
+                self.transport.close(link.peer);
+            }
         }
         if slot.proven() {
             self.counters.peers_lost += 1;
