@@ -38,20 +38,25 @@ life_killed() {
 }
 
 life_link() {
-  streams link --streams 4 --at-once 4 --tokens 150 --delay-ms 200
-  cable out
-  local began=$SECONDS
-  wait_for 60 worker_down w0 && wait_for 60 worker_down w1 || fail "workers behind a dead link still count as up"
-  fact life_link_noticed_s $((SECONDS - began))
-  wait $STREAMS
-  fact life_link_streams_error_event "$(count link error_event)"
-  fact life_link_streams_cut "$(count link cut)"
-  [ "$(count link cut)" = 0 ] || fail "a stream over a dead link ended without a terminal event"
-  cable in
-  began=$SECONDS
-  wait_for 120 worker_up w0 && wait_for 120 worker_up w1 || fail "workers were not found again after the link came back"
-  fact life_link_back_s $((SECONDS - began))
-  say "link down and up: error events, then both workers again"
+  local hold began
+  # Once for a moment, once for longer than a card tries again (8 s here), so that UCX has its own word to say.
+  for hold in 0 15; do
+    streams link --streams 4 --at-once 4 --tokens 150 --delay-ms 200
+    cable out
+    began=$SECONDS
+    wait_for 60 worker_down w0 && wait_for 60 worker_down w1 || fail "workers behind a dead link still count as up"
+    fact life_link_${hold}s_noticed_s $((SECONDS - began))
+    wait $STREAMS
+    fact life_link_${hold}s_streams_error_event "$(count link error_event)"
+    fact life_link_${hold}s_streams_cut "$(count link cut)"
+    [ "$(count link cut)" = 0 ] || fail "a stream over a dead link ended without a terminal event"
+    sleep "$hold"
+    cable in
+    began=$SECONDS
+    wait_for 120 worker_up w0 && wait_for 120 worker_up w1 || fail "workers were not found again after the link came back"
+    fact life_link_${hold}s_back_s $((SECONDS - began))
+  done
+  say "cables out and in, twice: error events, then both workers again"
 }
 
 life_thousand() {
