@@ -11,7 +11,7 @@ use crate::answer::{refusal_answer, Answer};
 use crate::begin::{admit, begin, refuse, Begun};
 use crate::core::Core;
 use crate::exchange::{Exchange, Step};
-use crate::programmed::{Limits, Listener};
+use crate::programmed::Limits;
 use crate::record::{Protocol, Record};
 use bytes::Bytes;
 use dpu_http::respond::{self, ResponseHead, EVENT_STREAM, JSON};
@@ -24,7 +24,6 @@ use std::cell::Cell;
 use std::future::{poll_fn, Future};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use tokio::time::timeout;
 
@@ -48,12 +47,11 @@ impl Unsent {
 
 async fn stream(
     core: Rc<Core>,
-    listener: Rc<Arc<Listener>>,
     shared: Rc<Shared>,
     request: http::Request<RecvStream>,
     mut answer: SendResponse<Bytes>,
 ) {
-    let limits = &listener.limits;
+    let limits = shared.limits();
     let (parts, mut body) = request.into_parts();
     let bodiless = parts.method == http::Method::HEAD;
     let begun = match dpu_http::h2::request_head(&parts, &limits.head) {

@@ -8,7 +8,6 @@ use crate::core::Core;
 use crate::limit_hits::Quiet;
 use crate::programmed::{Limits, Listener};
 use bytes::Bytes;
-use dpu_http::FrameWatch;
 use dpu_types::Reason;
 use h2::server::Connection;
 use std::future::poll_fn;
@@ -36,7 +35,7 @@ pub(super) const SHARERS: usize = 3;
 /// Serves a connection until it ends.
 pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>, caller: Caller) {
     let limits = &listener.limits;
-    let shared = Rc::new(Shared::new(Rc::clone(core), caller, FrameWatch::new(limits.frames)));
+    let shared = Rc::new(Shared::new(Rc::clone(core), Arc::clone(listener), caller));
     let io = WatchedIo::new(io, Rc::clone(&shared));
     let connection = match timeout(limits.head_timeout, builder(limits).handshake::<_, Bytes>(io)).await {
         Ok(Ok(connection)) => connection,
@@ -46,14 +45,11 @@ pub async fn serve(core: &Rc<Core>, io: Io, listener: &Arc<Listener>, caller: Ca
         Err(_) => return core.refuse_connection(Reason::HttpHeadTimeout),
     };
     let guard = Guard::new(limits, Rc::clone(&shared));
-    let listener = Rc::new(Arc::clone(listener));
-    Served { core, listener, shared, connection, guard, streams: 0, leaving: false }.run().await;
+    Served { core, shared, connection, guard, streams: 0, leaving: false }.run().await;
 }
 
 struct Served<'c> {
     core: &'c Rc<Core>,
-    /// Counted here for its streams: cores share the count inside.
-    listener: Rc<Arc<Listener>>,
     shared: Rc<Shared>,
     connection: Connection<WatchedIo, Bytes>,
     guard: Guard<'c>,
@@ -99,9 +95,8 @@ impl Served<'_> {
             return false;
         };
         self.streams += 1;
-        let (core, listener) = (Rc::clone(self.core), Rc::clone(&self.listener));
-        spawn_local(super::stream(core, listener, Rc::clone(&self.shared), request, answer));
-        if self.streams == self.listener.limits.requests_per_connection_max && !self.leaving {
+        spawn_local(super::stream(Rc::clone(self.core), Rc::clone(&self.shared), request, answer));
+        if self.streams == self.shared.limits().requests_per_connection_max && !self.leaving {
             self.core.limit_hit(Quiet::RequestsPerConnection, 1);
             self.leave();
         }

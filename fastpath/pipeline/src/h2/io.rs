@@ -4,18 +4,22 @@ use crate::caller::Caller;
 use crate::connection::Io;
 use crate::core::Core;
 use crate::limit_hits::Quiet;
+use crate::programmed::{Limits, Listener};
 use dpu_http::FrameWatch;
 use dpu_types::Reason;
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a connection's parts share: one thread, so nothing is locked.
 pub struct Shared {
     core: Rc<Core>,
+    /// Held once for all streams: cores share its count of references.
+    listener: Arc<Listener>,
     caller: Caller,
     frames: RefCell<FrameWatch>,
     /// Plaintext bytes taken by TLS so far, and whether some wait for the client to read.
@@ -26,15 +30,22 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(core: Rc<Core>, caller: Caller, frames: FrameWatch) -> Self {
+    pub fn new(core: Rc<Core>, listener: Arc<Listener>, caller: Caller) -> Self {
+        let frames = FrameWatch::new(listener.limits.frames);
         Self {
             core,
+            listener,
             caller,
             frames: RefCell::new(frames),
             written: Cell::new(0),
             blocked: Cell::new(false),
             bodies: Cell::new(0),
         }
+    }
+
+    /// The limits of its listener.
+    pub fn limits(&self) -> &Limits {
+        &self.listener.limits
     }
 
     /// Whose connection it is.
