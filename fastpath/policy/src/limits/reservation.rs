@@ -104,34 +104,29 @@ impl Reservation {
         let got = prompt + each * choices;
         give_back(&buckets, taken.map(|tokens| tokens - got));
         let fits = |tokens: i64| u32::try_from(tokens).unwrap_or(u32::MAX);
-        Ok(Self {
-            buckets,
-            ledger,
-            taken: got,
-            estimate,
-            prompt_max: fits(i64::try_from(ask.prompt_bytes + PROMPT_ADDED_MAX).unwrap_or(i64::MAX)),
-            asked: fits(i64::from(ask.tokens) * choices),
-            grant: fits(each * choices),
-            planned: 0,
-            sent: 0,
-            prompt: None,
-            begun: false,
-            cut: false,
-            settled: None,
-        })
+        let mut held = Self::holding(buckets, ledger, got, fits(each * choices));
+        held.estimate = estimate;
+        held.prompt_max = fits(i64::try_from(ask.prompt_bytes + PROMPT_ADDED_MAX).unwrap_or(i64::MAX));
+        held.asked = fits(i64::from(ask.tokens) * choices);
+        Ok(held)
     }
 
     /// So many completion tokens, of no bucket and in no books: for tests of what holds a reservation.
     #[must_use]
     pub fn unlimited(tokens: u32) -> Self {
+        Self::holding([None, None, None], Arc::default(), i64::from(tokens), tokens)
+    }
+
+    /// Tokens that were taken, and how many of them may be sent; nothing is known of the prompt, nothing is sent.
+    fn holding(buckets: Buckets, ledger: Arc<Ledger>, taken: i64, grant: u32) -> Self {
         Self {
-            buckets: [None, None, None],
-            ledger: Arc::default(),
-            taken: i64::from(tokens),
+            buckets,
+            ledger,
+            taken,
             estimate: 0,
             prompt_max: u32::MAX,
-            asked: tokens,
-            grant: tokens,
+            asked: grant,
+            grant,
             planned: 0,
             sent: 0,
             prompt: None,
