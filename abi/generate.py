@@ -1,4 +1,4 @@
-"""Writes the Rust and Python sides of `abi/tables/*.toml`.
+"""Writes the Rust, Python, C and P4 sides of `abi/tables/*.toml`.
 
 `python -m abi.generate` writes the files; `--check` writes nothing and exits 1 where a file differs.
 """
@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from abi import emit_frame, emit_reasons
+from abi import emit_frame, emit_packet, emit_reasons
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "abi" / "tables"
@@ -21,6 +21,7 @@ def outputs() -> dict[Path, str]:
     """Every generated file and what has to stand in it."""
     reasons = table("reasons.toml")
     frame = table("worker_frame.toml")
+    packet = table("packet.toml")
     rust = ROOT / "fastpath" / "types" / "src" / "gen"
     python = ROOT / "abi" / "gen"
     return {
@@ -28,6 +29,10 @@ def outputs() -> dict[Path, str]:
         python / "reasons.py": emit_reasons.python(reasons),
         rust / "worker_frame.rs": emit_frame.rust(frame),
         python / "worker_frame.py": emit_frame.python(frame),
+        rust / "packet.rs": emit_packet.rust(packet),
+        python / "packet.py": emit_packet.python(packet),
+        ROOT / "bpf" / "gen" / "packet.h": emit_packet.c_header(packet, reasons),
+        ROOT / "p4" / "gen" / "packet.p4": emit_packet.p4_constants(packet, reasons),
     }
 
 

@@ -21,6 +21,31 @@ class Reason(IntEnum):
     """The number is the same in every language, log and metric; the label is the lower-case name."""
 
     NONE = 0
+    PACKET_NOT_IP = 1
+    PACKET_NOT_VIP = 2
+    PACKET_ICMP = 3
+    PACKET_FLOW_FULL = 4
+    PACKET_TRUNCATED = 10
+    PACKET_VLAN_DEPTH = 11
+    PACKET_IP_VERSION = 12
+    PACKET_IP_HEADER_LENGTH = 13
+    PACKET_IP_LENGTH = 14
+    PACKET_ADDRESS = 15
+    PACKET_FRAGMENT = 16
+    PACKET_IP6_EXTENSIONS = 17
+    PACKET_L4_TRUNCATED = 18
+    PACKET_TCP_OFFSET = 19
+    PACKET_TCP_FLAGS = 20
+    PACKET_UDP_LENGTH = 21
+    ACL_DENIED = 40
+    ACL_QUARANTINED = 41
+    ACL_ABUSE = 42
+    METER_SOURCE_PACKETS = 50
+    METER_SOURCE_BYTES = 51
+    METER_SOURCE_CONNECTIONS = 52
+    METER_SERVICE_PACKETS = 53
+    METER_SERVICE_BYTES = 54
+    METER_SERVICE_CONNECTIONS = 55
     TLS_HANDSHAKE_FAILED = 100
     TLS_HANDSHAKE_TIMEOUT = 101
     CONNECTIONS_FULL = 102
@@ -116,6 +141,106 @@ INFO: dict[Reason, ReasonInfo] = {
     Reason.NONE: ReasonInfo(
         0, "", "", "us", False,
         "no reason: the request was answered",
+    ),
+    Reason.PACKET_NOT_IP: ReasonInfo(
+        0, "", "", "us", False,
+        "the frame is not IP: passed untouched",
+    ),
+    Reason.PACKET_NOT_VIP: ReasonInfo(
+        0, "", "", "us", False,
+        "the packet is not for a VIP: passed untouched",
+    ),
+    Reason.PACKET_ICMP: ReasonInfo(
+        0, "", "", "us", False,
+        "ICMP or ICMPv6: passed untouched",
+    ),
+    Reason.PACKET_FLOW_FULL: ReasonInfo(
+        0, "", "", "us", True,
+        "the flow table is full: the packet was steered by its bucket and passed without an entry",
+    ),
+    Reason.PACKET_TRUNCATED: ReasonInfo(
+        0, "", "", "client", False,
+        "the frame ends inside a header",
+    ),
+    Reason.PACKET_VLAN_DEPTH: ReasonInfo(
+        0, "", "", "client", False,
+        "the frame has more than two VLAN tags",
+    ),
+    Reason.PACKET_IP_VERSION: ReasonInfo(
+        0, "", "", "client", False,
+        "the version field is not that of the EtherType",
+    ),
+    Reason.PACKET_IP_HEADER_LENGTH: ReasonInfo(
+        0, "", "", "client", False,
+        "the IPv4 header length is below 20 bytes",
+    ),
+    Reason.PACKET_IP_LENGTH: ReasonInfo(
+        0, "", "", "client", False,
+        "the IP length is below its header or beyond the frame",
+    ),
+    Reason.PACKET_ADDRESS: ReasonInfo(
+        0, "", "", "client", False,
+        "the source or destination address cannot be one on the wire",
+    ),
+    Reason.PACKET_FRAGMENT: ReasonInfo(
+        0, "", "", "client", False,
+        "an IP fragment for a VIP address",
+    ),
+    Reason.PACKET_IP6_EXTENSIONS: ReasonInfo(
+        0, "", "", "client", False,
+        "more IPv6 extension headers than are walked",
+    ),
+    Reason.PACKET_L4_TRUNCATED: ReasonInfo(
+        0, "", "", "client", False,
+        "the IP payload ends inside the TCP or UDP header",
+    ),
+    Reason.PACKET_TCP_OFFSET: ReasonInfo(
+        0, "", "", "client", False,
+        "the TCP data offset is below 5 or beyond the packet",
+    ),
+    Reason.PACKET_TCP_FLAGS: ReasonInfo(
+        0, "", "", "client", False,
+        "TCP flags that a client of a service never sends",
+    ),
+    Reason.PACKET_UDP_LENGTH: ReasonInfo(
+        0, "", "", "client", False,
+        "the UDP length is below 8 or beyond the packet",
+    ),
+    Reason.ACL_DENIED: ReasonInfo(
+        0, "", "", "client", False,
+        "an ACL entry denies this source",
+    ),
+    Reason.ACL_QUARANTINED: ReasonInfo(
+        0, "", "", "client", False,
+        "an ACL entry holds this source in quarantine",
+    ),
+    Reason.ACL_ABUSE: ReasonInfo(
+        0, "", "", "client", False,
+        "an ACL entry denies this source for abuse",
+    ),
+    Reason.METER_SOURCE_PACKETS: ReasonInfo(
+        0, "", "", "client", True,
+        "the source prefix sends more packets than its meter allows",
+    ),
+    Reason.METER_SOURCE_BYTES: ReasonInfo(
+        0, "", "", "client", True,
+        "the source prefix sends more bytes than its meter allows",
+    ),
+    Reason.METER_SOURCE_CONNECTIONS: ReasonInfo(
+        0, "", "", "client", True,
+        "the source prefix opens more connections than its meter allows",
+    ),
+    Reason.METER_SERVICE_PACKETS: ReasonInfo(
+        0, "", "", "client", True,
+        "the service gets more packets than its meter allows",
+    ),
+    Reason.METER_SERVICE_BYTES: ReasonInfo(
+        0, "", "", "client", True,
+        "the service gets more bytes than its meter allows",
+    ),
+    Reason.METER_SERVICE_CONNECTIONS: ReasonInfo(
+        0, "", "", "client", True,
+        "more connections are opened to the service than its meter allows",
     ),
     Reason.TLS_HANDSHAKE_FAILED: ReasonInfo(
         0, "", "", "client", False,

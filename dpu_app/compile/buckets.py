@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from dpu_app.model.plan import BUCKETS
 
-Layout = tuple[str, ...]  # BUCKETS names of arms
+Layout = tuple[str, ...]  # a name of an arm for each bucket; models have BUCKETS of them
 
 
 def buckets(previous: Layout | None, weights: Mapping[str, int]) -> Layout:
-    """The new layout. `weights` are in 0.01 % and add up to BUCKETS; their order breaks ties. Deterministic.
+    """The new layout. `weights` are in buckets and add up to all of them; their order breaks ties. Deterministic.
 
     Without a previous layout each arm is spread evenly over the list. Arms that `weights` does not name shrink to
     nothing.
@@ -59,8 +59,8 @@ def to_bytes(layout: Layout, arms: Sequence[str]) -> bytes:
     return bytes(index[arm] for arm in layout)
 
 
-def from_bytes(data: bytes, arms: Sequence[str]) -> Layout | None:
-    """The layout that `to_bytes` wrote; None where it cannot be one."""
-    if len(data) != BUCKETS or max(data) >= len(arms):
+def from_bytes(data: bytes, arms: Sequence[str], count: int = BUCKETS) -> Layout | None:
+    """The layout of `count` buckets that `to_bytes` wrote; None where it cannot be one."""
+    if len(data) != count or max(data) >= len(arms):
         return None
     return tuple(arms[index] for index in data)

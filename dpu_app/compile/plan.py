@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from dpu_app.compile.buckets import buckets, from_bytes, to_bytes
+from dpu_app.compile.packet import packet
 from dpu_app.model.credentials import Jwt
 from dpu_app.model.desired import Desired
 from dpu_app.model.limits import TokenRate
@@ -55,6 +56,7 @@ def compile_plan(desired: Desired, folder: str, revision: int, previous: Plan, e
         token_cache_entries_max=desired.identity.token_cache_entries_max,
         worker_key_previous_file=previous_key(desired, folder),
         series_max=desired.telemetry.series_max,
+        packet=packet(desired.packet, previous.packet),
     )
     if plan.same_content(previous) and previous.epoch > 0:
         return plan

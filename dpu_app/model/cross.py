@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 
-from dpu_app.model import cross_credentials
+from dpu_app.model import cross_credentials, cross_packet
 from dpu_app.model.desired import Desired
 from dpu_app.model.problem import Finding, Location, Named, path_text, twice
 
@@ -16,9 +16,14 @@ def findings(desired: Desired) -> list[Finding]:
     """Everything that does not fit, all at once, in the order of the file's parts."""
     checks: tuple[Callable[[Desired], Iterator[Finding]], ...] = (
         names, addresses, server_names, keys, tenant_models, weights, token_maxima, selectors, breaker_times,
-        cross_credentials.findings,
+        cross_credentials.findings, packet,
     )  # fmt: skip
     return [finding for check in checks for finding in check(desired)]
+
+
+def packet(desired: Desired) -> Iterator[Finding]:
+    """The packet stage fits together in itself."""
+    return cross_packet.findings(desired.packet)
 
 
 def names(desired: Desired) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from dpu_app.model.credentials import Identity
 from dpu_app.model.limits import GlobalLimits
 from dpu_app.model.listeners import Listeners
 from dpu_app.model.models import Models
+from dpu_app.model.packet import Packet
 from dpu_app.model.part import FilePath, Part
 from dpu_app.model.steering import Queue, Steering
 from dpu_app.model.telemetry import Telemetry
@@ -42,5 +43,7 @@ class Desired(Part):
     """What all tenants together may use; no limit when left out."""
     worker_key_previous_file: FilePath | None = None
     """A second key that the fast path accepts from workers while keys are rolled over: the one before, or the next."""
+    packet: Packet | None = None
+    """What happens to frames before TLS; without it the packet stage is not programmed."""
     telemetry: Telemetry = Telemetry()
     """What is written down."""

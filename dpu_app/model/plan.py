@@ -10,6 +10,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
+from dpu_app.model.plan_packet import PlanPacket
+
 BUCKETS = 10_000  # one bucket is 0.01 % of a model's conversations
 
 
@@ -201,6 +203,7 @@ class Plan:
     token_cache_entries_max: int = 0
     worker_key_previous_file: str = ""
     series_max: int = 0
+    packet: PlanPacket | None = None
 
     def same_content(self, other: Plan) -> bool:
         """Whether only revision and epoch may differ."""

@@ -9,7 +9,6 @@ from dpu_app.model.problem import Finding, Location
 ANY = "*"
 # A path of the desired state, `*` for any list index, and what the setting would do.
 SETTINGS: dict[tuple[str, ...], str] = {
-    ("packet",): "packet tables",
     ("canary",): "canary analysis",
     ("slo",): "service level objectives",
     ("listeners", ANY, "tickets"): "session ticket keys",

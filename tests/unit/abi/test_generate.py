@@ -17,10 +17,14 @@ def test_generated_files_are_current() -> None:
 def test_both_languages_get_each_table() -> None:
     names = sorted(str(path.relative_to(ROOT)) for path in outputs())
     assert names == [
+        "abi/gen/packet.py",
         "abi/gen/reasons.py",
         "abi/gen/worker_frame.py",
+        "bpf/gen/packet.h",
+        "fastpath/types/src/gen/packet.rs",
         "fastpath/types/src/gen/reasons.rs",
         "fastpath/types/src/gen/worker_frame.rs",
+        "p4/gen/packet.p4",
     ]
 
 

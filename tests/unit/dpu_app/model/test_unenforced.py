@@ -11,7 +11,6 @@ from tests.unit.dpu_app.samples import TEXT, edited, problems
 @pytest.mark.parametrize(
     ("text", "path", "what"),
     [
-        (TEXT + "packet: { interface: eth0 }\n", "packet", "packet tables"),
         (TEXT + "canary: {}\n", "canary", "canary analysis"),
         (TEXT + "slo: []\n", "slo", "service level objectives"),
         (edited(("8443\n", "8443\n    tickets: { file: k }\n")), "listeners[0].tickets", "session ticket keys"),
@@ -32,8 +31,8 @@ def test_prompt_text_in_the_journal_is_refused() -> None:
 
 
 def test_rest_of_the_file_is_judged_all_the_same() -> None:
-    found = problems(edited(("name: w1", "name: w0")) + "packet: {}\n")
-    assert [problem.path for problem in found] == ["workers[1].name", "packet"]
+    found = problems(edited(("name: w1", "name: w0")) + "canary: {}\n")
+    assert [problem.path for problem in found] == ["workers[1].name", "canary"]
 
 
 def test_no_known_field_is_listed_as_unenforced() -> None:
