@@ -23,8 +23,9 @@ help: ## list the verbs
 
 .PHONY: setup setup-python
 setup-python:
-	@deploy/setup/packages.sh build
+	@deploy/setup/packages.sh build bpf
 	@deploy/setup/python.sh
+	@deploy/setup/bpf.sh
 
 setup: setup-python ## install Debian packages, .venv, Python packages, and build the Rust module
 	@deploy/setup/module.sh

@@ -5,12 +5,13 @@
 packages_of() {
   case $1 in
     build) echo build-essential pkg-config libucx-dev clang libclang-dev python3 python3-venv python3-dev ca-certificates openssl procps ;;
+    bpf) echo python3-bpfcc "linux-headers-$(dpkg --print-architecture)" bpftool iproute2 ;; # BCC, the headers it compiles with, and what people look with
     bench) echo nginx-light haproxy nghttp2-client ;;
     tools) echo prometheus ;; # promtool, which the tests of /metrics ask when it is there
     testssl) echo testssl.sh bsdextrautils dnsutils ;;
     testbed) echo qemu-system-x86 linux-image-amd64 busybox-static iproute2 kmod rdma-core ibverbs-providers ucx-utils ;;
     go) echo golang-go ;;
-    *) die "no package group named '$1'" "use one of: build, bench, tools, testssl, testbed, go" ;;
+    *) die "no package group named '$1'" "use one of: build, bpf, bench, tools, testssl, testbed, go" ;;
   esac
 }
 

@@ -1,0 +1,109 @@
+/* Token buckets of source prefixes and services: exact, in 10^-9 tokens.
+ * SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+ */
+#ifndef DPU_LIB_METER_H
+#define DPU_LIB_METER_H
+
+#include "lib/crc32.h"
+#include "lib/packet.h"
+#include "maps/state.h"
+
+#define NANO 1000000000ull
+#define SOURCE_BUCKETS 0
+#define SERVICE_BUCKETS 3
+#define BUCKETS_OF_A_CELL 3
+
+static __always_inline bool opens_connection(struct packet *p)
+{
+	return p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* How much is missing from a bucket after `idle_ns`. No product overflows: per_s * full_after_ns is at most a burst. */
+static __always_inline u64 refilled(u64 missing, struct meter_bucket *bucket, u64 idle_ns)
+{
+	u64 gained;
+
+	if (idle_ns >= bucket->full_after_ns)
+		return 0;
+	gained = idle_ns * bucket->per_s;
+	return gained >= missing ? 0 : missing - gained;
+}
+
+/* Takes what the frame costs from the three buckets of a cell in turn; 0, or 1 + the bucket that refuses.
+ * What the ones before took stays taken. The lock makes it exact when cores share a cell.
+ */
+static __always_inline u32 take(struct meter_cell *cell, struct meter_config *config, u32 first, u64 *cost, u64 now)
+{
+	u64 idle_ns, missing;
+	u32 refused = 0;
+
+	bpf_spin_lock(&cell->lock);
+	idle_ns = now > cell->last_ns ? now - cell->last_ns : 0;
+	if (now > cell->last_ns)
+		cell->last_ns = now;
+#pragma unroll
+	for (u32 i = 0; i < BUCKETS_OF_A_CELL; i++) {
+		if (!(config->buckets >> (first + i) & 1))
+			continue;
+		missing = refilled(cell->missing_nano[i], &config->bucket[first + i], idle_ns);
+		if (!refused && cost[i]) {
+			if (missing + cost[i] > config->bucket[first + i].burst_nano)
+				refused = i + 1;
+			else
+				missing += cost[i];
+		}
+		cell->missing_nano[i] = missing;
+	}
+	bpf_spin_unlock(&cell->lock);
+	return refused;
+}
+
+static __always_inline u32 source_cell(struct packet *p, struct meter_config *config)
+{
+	struct crc_tables *t = crc_of();
+	u64 masked[2];
+	u32 state;
+
+	if (!t)
+		return config->cell_base;
+	__builtin_memcpy(masked, p->key.source, 16);
+	if (p->is_ipv4) {
+		((u32 *)masked)[3] &= config->mask_ipv4;
+	} else {
+		masked[0] &= config->mask_ipv6[0];
+		masked[1] &= config->mask_ipv6[1];
+	}
+	state = crc_half(t, CRC_BEGIN, bpf_htons(p->service));
+	state = crc_address(t, state, (u8 *)masked, p->is_ipv4);
+	return config->cell_base + (~state & config->cell_mask);
+}
+
+static __always_inline u32 check_meters(struct packet *p)
+{
+	u64 cost[BUCKETS_OF_A_CELL] = { NANO, p->bytes * NANO, opens_connection(p) ? NANO : 0 };
+	u32 service = p->service, index = p->bank * SERVICES_MAX + service, refused;
+	struct meter_config *config;
+	struct meter_cell *cell;
+
+	if (!p->metered)
+		return OK;
+	config = meter_source.lookup(&index);
+	if (!config)
+		return OK;
+	if (config->buckets & 7) {
+		index = source_cell(p, config);
+		cell = source_cells.lookup(&index);
+		refused = cell ? take(cell, config, SOURCE_BUCKETS, cost, p->now_ns) : 0;
+		if (refused)
+			return REASON_METER_SOURCE_PACKETS + refused - 1;
+	}
+	if (config->buckets & 7 << SERVICE_BUCKETS) {
+		cell = service_cells.lookup(&service);
+		refused = cell ? take(cell, config, SERVICE_BUCKETS, cost, p->now_ns) : 0;
+		if (refused)
+			return REASON_METER_SERVICE_PACKETS + refused - 1;
+	}
+	return OK;
+}
+
+#endif

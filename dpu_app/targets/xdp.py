@@ -1,0 +1,76 @@
+"""Compiles and loads the packet programs: the one file that imports BCC."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpu_app.targets.base import TargetUnavailable
+from dpu_app.targets.packet.bpf import Map
+from dpu_app.targets.packet.crc import crc_tables
+from dpu_app.targets.packet.layout import MAPS, Sizes
+from dpu_app.targets.packet.maps import INDEX_0, Maps
+from dpu_app.targets.packet.source import PROGRAMS, Options, text
+
+HEADERS = Path("/lib/modules") / platform.release() / "build"
+FIX_HEADERS = "apt-get install linux-headers-amd64, then `make setup` (it links them for this kernel)"
+FIX_BCC = "apt-get install python3-bpfcc, and a virtual environment with --system-site-packages"
+TYPES = {"ingress": "XDP", "egress": "SCHED_CLS", "age": "XDP"}
+
+
+@dataclass
+class Loaded:
+    """Programs in the kernel, by descriptor, and their maps. Owns both."""
+
+    programs: dict[str, int]
+    maps: Maps
+
+    def close(self) -> None:
+        """Lets go; what is pinned or attached stays in the kernel."""
+        for fd in self.programs.values():
+            os.close(fd)
+        self.maps.close()
+
+
+def load(sizes: Sizes, options: Options, pins: dict[str, str], programs: tuple[str, ...] = PROGRAMS) -> Loaded:
+    """Compiles and loads. Maps with a path in `pins` are adopted from there, or made and pinned.
+
+    Raises TargetUnavailable with the fix: no BCC, no headers, no privilege, or a kernel that refuses the program.
+    """
+    module = compiled(text(sizes, options, pins, programs))
+    try:
+        functions = {name: module.load_func(f"dpu_{name}", getattr(type(module), TYPES[name])) for name in programs}
+    except Exception as error:
+        # BCC raises bare Exception; the verifier's words are on standard error.
+        raise TargetUnavailable(f"the kernel refuses the packet programs: {error}") from error
+    descriptors = {item.name: module[item.name].map_fd for item in MAPS if item.name != "replay_io" or options.replay}
+    # BCC closes what it opened when its object goes; ours are copies.
+    loaded = Loaded(
+        {name: os.dup(function.fd) for name, function in functions.items()},
+        Maps({name: os.dup(fd) for name, fd in descriptors.items()}, sizes),
+    )
+    module.cleanup()
+    fill_crc(loaded.maps["crc"])
+    return loaded
+
+
+def compiled(source: str):  # type: ignore[no-untyped-def]  # BCC has no types
+    """BCC's module of a text. Raises TargetUnavailable."""
+    if not HEADERS.exists():
+        raise TargetUnavailable(f"no kernel headers under {HEADERS}: {FIX_HEADERS}")
+    try:
+        from bcc import BPF
+    except ImportError as error:
+        raise TargetUnavailable(f"BCC is missing: {FIX_BCC}") from error
+    try:
+        return BPF(text=source.encode(), cflags=["-Wno-everything"])
+    except Exception as error:
+        # BCC raises bare Exception for everything, from a missing privilege to a syntax error.
+        raise TargetUnavailable(f"the packet programs do not compile here: {error}; as root: {FIX_HEADERS}") from error
+
+
+def fill_crc(crc: Map) -> None:
+    """The tables that the programs compute CRC-32 with."""
+    crc.update(INDEX_0, crc_tables())
