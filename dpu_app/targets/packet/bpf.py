@@ -14,6 +14,10 @@ from dataclasses import dataclass
 SYSCALL = {"x86_64": 321, "aarch64": 280}
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE = 1, 2, 3
 OBJ_PIN, OBJ_GET, PROG_TEST_RUN, OBJ_GET_INFO = 6, 7, 10, 15
+LINK_CREATE, LINK_UPDATE, LINK_DETACH = 28, 29, 34
+ATTACH_TYPE_XDP = 37
+REPLACE = 4
+"""BPF_F_REPLACE: only where the program is the one that is named."""
 MAP_LOOKUP_BATCH, MAP_UPDATE_BATCH, MAP_DELETE_BATCH = 24, 26, 27
 ATTR_BYTES = 144
 PROG_NAME_MAX = 16
@@ -67,6 +71,58 @@ def object_id(fd: int) -> int:
     call(OBJ_GET_INFO, attr, "asking what a descriptor is")
     # bpf_prog_info and bpf_map_info both begin with their type and then their id.
     return int(struct.unpack_from("=II", info.raw)[1])
+
+
+@dataclass(frozen=True)
+class Link:
+    """What the kernel says of an XDP link. `ifindex` 0: its interface is gone, or it was detached."""
+
+    program_id: int
+    ifindex: int
+
+
+def link(fd: int) -> Link:
+    """What a link is. Raises BpfError."""
+    info = ctypes.create_string_buffer(256)
+    call(OBJ_GET_INFO, attributes("=IIQ", fd, len(info), address(info)), "asking what a link is")
+    _, _, program_id, ifindex = struct.unpack_from("=IIIxxxxI", info.raw)
+    return Link(program_id, ifindex)
+
+
+def link_xdp(program_fd: int, ifindex: int, flags: int) -> int:
+    """Attaches a program to an interface; the descriptor of the link. Raises BpfError (EBUSY: somebody is there)."""
+    attr = attributes("=IIII", program_fd, ifindex, ATTACH_TYPE_XDP, flags)
+    return call(LINK_CREATE, attr, f"attaching to interface {ifindex}")
+
+
+def replace_program(link_fd: int, new_fd: int, old_fd: int) -> None:
+    """Puts another program into a link in one step, if it has `old_fd`'s now. Raises BpfError."""
+    call(LINK_UPDATE, attributes("=IIII", link_fd, new_fd, REPLACE, old_fd), "replacing the attached program")
+
+
+def replace_any_program(link_fd: int, new_fd: int) -> None:
+    """Puts another program into a link, whatever it has now. Raises BpfError."""
+    call(LINK_UPDATE, attributes("=IIII", link_fd, new_fd, 0, 0), "replacing the attached program")
+
+
+def detach(link_fd: int) -> None:
+    """Takes a link's program off its interface. Raises BpfError."""
+    call(LINK_DETACH, attributes("=I", link_fd), "detaching")
+
+
+def detach_quietly(link_fd: int) -> None:
+    """Detaches and closes a link whose interface may be gone already."""
+    try:
+        detach(link_fd)
+    except BpfError:
+        # Nothing was attached any more, which is what was wanted.
+        pass
+    os.close(link_fd)
+
+
+def close(fd: int) -> None:
+    """Closes a descriptor; what it stands for stays where it is pinned or attached."""
+    os.close(fd)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,6 @@ class MapSpec:
     entries: Callable[[Sizes], int]
     bytes_each: int
     is_pinned: bool = True
-    is_state: bool = False
-    """Frames write it: its contents move to the next generation."""
 
 
 HASH_OVERHEAD_BYTES = 48  # struct htab_elem and its bucket
@@ -82,11 +80,11 @@ MAPS = (
     MapSpec("reverse", lambda s: s.max_reverse, 24 + HASH_OVERHEAD_BYTES),
     MapSpec("programmed", lambda _: 1, 80),
     MapSpec("crc", lambda _: 1, 4_096),
-    MapSpec("reasons", lambda _: REASONS_MAX, 16, is_state=True),
-    MapSpec("events", lambda _: EVENTS_MAX, 8, is_state=True),
-    MapSpec("source_cells", lambda s: s.max_meter_cells, 40, is_state=True),
-    MapSpec("service_cells", lambda _: SERVICES_MAX, 40, is_state=True),
-    MapSpec("flow", lambda s: s.max_flows, FlowKey.SIZE + FlowValue.SIZE + HASH_OVERHEAD_BYTES, is_state=True),
+    MapSpec("reasons", lambda _: REASONS_MAX, 16),
+    MapSpec("events", lambda _: EVENTS_MAX, 8),
+    MapSpec("source_cells", lambda s: s.max_meter_cells, 40),
+    MapSpec("service_cells", lambda _: SERVICES_MAX, 40),
+    MapSpec("flow", lambda s: s.max_flows, FlowKey.SIZE + FlowValue.SIZE + HASH_OVERHEAD_BYTES),
     MapSpec("flow_pending", lambda s: s.max_pending, FlowKey.SIZE + 4 + HASH_OVERHEAD_BYTES + 16),
     MapSpec("records", lambda s: s.records_bytes, 1),
     MapSpec("replay_io", lambda _: 1, ReplayIo.SIZE, is_pinned=False),

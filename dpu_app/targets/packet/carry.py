@@ -1,0 +1,115 @@
+"""Carries what is in force from one generation of maps to the next: tables, meters, flows."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import replace
+
+from abi.gen.packet import FlowKey, FlowValue
+from dpu_app.targets.packet.bpf import Map
+from dpu_app.targets.packet.layout import BANKS
+from dpu_app.targets.packet.maps import Maps
+
+CHUNK = 4_096
+COUNTS = struct.Struct("=4Q")
+"""packets_in, bytes_in, packets_out, bytes_out: the head of `struct flow_value`."""
+CELL_STATE_AT = 8
+"""What lies before it in a cell is its lock."""
+
+
+class Carrier:
+    """Copies first, and after the programs were swapped adds what came in between. `names` are maps that are not shared."""
+
+    def __init__(self, old: Maps, new: Maps, names: list[str]) -> None:
+        self.old = old
+        self.new = new
+        self.names = names
+        self.seen: dict[bytes, tuple[int, ...]] = {}
+
+    def copy(self) -> int:
+        """Copies everything while the old programs go on; returns how many flows. Raises BpfError (E2BIG: no room)."""
+        for name in self.names:
+            if name in ("vip", "acl6", "reverse"):
+                self.new[name].update_many(list(self.old[name].items()))
+            elif name in ("source_cells", "service_cells"):
+                self.copy_array(name)
+            elif name == "acl4":
+                self.copy_acl4()
+        return self.copy_flows() if "flow" in self.names else 0
+
+    def copy_acl4(self) -> None:
+        """Bank by bank: blocks are counted from the beginning of their bank."""
+        for bank in range(BANKS):
+            start, size = self.old.half("acl4", bank)
+            to, _ = self.new.half("acl4", bank)
+            self.new.memory["acl4"][to : to + size] = self.old.memory["acl4"][start : start + size]
+
+    def copy_array(self, name: str) -> None:
+        """Element by element; the new array is as large or larger."""
+        entries = min(self.old[name].shape.entries_max, self.new[name].shape.entries_max)
+        for index in range(entries):
+            key = struct.pack("=I", index)
+            value = self.old[name].lookup(key) or b""
+            if value[CELL_STATE_AT:].strip(b"\0"):
+                self.new[name].update(key, bytes(CELL_STATE_AT) + value[CELL_STATE_AT:])
+
+    def copy_flows(self) -> int:
+        """All flows, remembering their counts."""
+        chunk: list[tuple[bytes, bytes]] = []
+        for key, value in self.old["flow"].items():
+            self.seen[key] = COUNTS.unpack_from(value)
+            chunk.append((key, value))
+            if len(chunk) == CHUNK:
+                self.new["flow"].update_many(chunk)
+                chunk = []
+        self.new["flow"].update_many(chunk)
+        return len(self.seen)
+
+    def catch_up(self) -> int:
+        """After the swap: what the old flows gained since they were copied; returns how many there were."""
+        if "flow" not in self.names:
+            return 0
+        gained = 0
+        for key, value in self.old["flow"].items():
+            before, now = self.seen.get(key), COUNTS.unpack_from(value)
+            if before == now:
+                continue
+            gained += 1
+            self.add(key, value, [after - was for after, was in zip(now, before or (0, 0, 0, 0), strict=True)])
+        return gained
+
+    def add(self, key: bytes, value: bytes, gain: list[int]) -> None:
+        """One flow's gain on top of what the new programs counted meanwhile."""
+        there = self.new["flow"].lookup(key)
+        if there is None:
+            self.new["flow"].update(key, value)
+            return
+        flow = FlowValue.unpack(there)
+        older = FlowValue.unpack(value)
+        merged = replace(
+            flow,
+            packets_in=flow.packets_in + gain[0],
+            bytes_in=flow.bytes_in + gain[1],
+            packets_out=flow.packets_out + gain[2],
+            bytes_out=flow.bytes_out + gain[3],
+            first_ns=min(flow.first_ns, older.first_ns),
+            last_ns=max(flow.last_ns, older.last_ns),
+            flags_in=flow.flags_in | older.flags_in,
+            flags_out=flow.flags_out | older.flags_out,
+            state=flow.state | older.state,
+        )
+        self.new["flow"].update(key, merged.pack())
+
+
+def take_flows(fd: int, new: Maps) -> int:
+    """Copies the flows of a table whose key and value are as large as ours; how many. Raises BpfError."""
+    old = Map(os.dup(fd), "flow")
+    try:
+        if (old.shape.key_size, old.shape.value_size) != (FlowKey.SIZE, FlowValue.SIZE):
+            return 0
+        found = list(old.items())[: new["flow"].shape.entries_max]
+        new["flow"].update_many(found)
+        return len(found)
+    finally:
+        old.close()

@@ -1,0 +1,377 @@
+"""The packet stage of one interface as a target: XDP on the wire, programmed by banks, adopted after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from dpu_app.model.plan import Plan, plan_to_json
+from dpu_app.model.plan_packet import PlanFlows, PlanPacket, PlanTables
+from dpu_app.model.problem import Problem
+from dpu_app.targets.base import Programmed, TargetRefused, TargetUnavailable
+from dpu_app.targets.packet import attach, bpf, generation
+from dpu_app.targets.packet.acl import AclTables, acl_tables
+from dpu_app.targets.packet.ageing import Aged, FlowAger
+from dpu_app.targets.packet.carry import Carrier, take_flows
+from dpu_app.targets.packet.generation import Generation
+from dpu_app.targets.packet.layout import Sizes, memory_bytes, sizes_of
+from dpu_app.targets.packet.programmed import Record
+from dpu_app.targets.packet.records import RecordReader
+from dpu_app.targets.packet.render import Contents, contents
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(part="xdp")
+DEEP_INTERVAL_S = 30.0
+"""The whole content of the tables is compared when the agent begins, after every change, and this often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class XdpOptions:
+    """How the target is run."""
+
+    bpffs: Path = generation.BPFFS
+    """Where programs and maps are pinned."""
+    force: bool = False
+    """Take an interface from a program that somebody else attached to it."""
+
+
+class XdpTarget:
+    """See Target. A plan without `packet` is one with nothing on any interface."""
+
+    def __init__(self, options: XdpOptions | None = None, name: str = "xdp") -> None:
+        self.options = options or XdpOptions()
+        self._name = name
+        self._lock = threading.RLock()
+        self.generation: Generation | None = None
+        self.link_fd = -1
+        self.mode = ""
+        self.packet: PlanPacket | None = None
+        self.bare: Plan | None = None
+        """The plan without a packet part that was applied last: there is no map to write it in."""
+        self.records: RecordReader | None = None
+        self._deep_due = 0.0
+        self._adopt_any()
+
+    @property
+    def name(self) -> str:
+        """See Target."""
+        return self._name
+
+    def digest(self, plan: Plan) -> bytes:
+        """See Target: of the whole plan, as every target's."""
+        return hashlib.sha256(plan_to_json(plan)).digest() if plan.epoch else b""
+
+    def apply(self, plan: Plan) -> bool:
+        """See Target."""
+        with self._lock, said():
+            if self.read_back().digest == self.digest(plan):
+                return False
+            if plan.packet is None:
+                return self._take_away(plan)
+            self._move_to(plan.packet.interface)
+            self._program(plan, plan.packet)
+            return True
+
+    def read_back(self) -> Programmed:
+        """See Target."""
+        with self._lock, said():
+            if self.generation is None:
+                bare = self.bare
+                return (
+                    Programmed(bare.revision, bare.epoch, self.digest(bare), True)
+                    if bare
+                    else Programmed(0, 0, b"", False)
+                )
+            record = Record.read(self.generation.maps)
+            if record.epoch == 0:
+                return Programmed(0, 0, b"", False, "attached and not programmed")
+            problem = self._what_is_wrong(record)
+            digest = b"changed by somebody else" if problem else record.digest
+            return Programmed(record.revision, record.epoch, digest, not problem, problem or self._detail())
+
+    def close(self) -> None:
+        """See Target: the programs go on."""
+        with self._lock:
+            self._let_go()
+
+    # --- what flows and telemetry ask -----------------------------------------------------------------------
+
+    @contextmanager
+    def held(self) -> Iterator[Generation | None]:
+        """The generation in force, which does not change meanwhile."""
+        with self._lock, said():
+            yield self.generation
+
+    def age(self) -> Aged:
+        """One round over the flow table; every second or so. Raises TargetUnavailable."""
+        with self.held() as current:
+            if current is None or self.packet is None:
+                return Aged(0, 0)
+            return self._ager(current).round(self.packet.flows)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that each map takes."""
+        with self._lock:
+            return memory_bytes(self.generation.sizes, self.generation.maps.cpus) if self.generation else {}
+
+    # --- programming ------------------------------------------------------------------------------------------
+
+    def _program(self, plan: Plan, packet: PlanPacket) -> None:
+        """Brings the plan into force: a generation that it fits in, the other bank, one flip."""
+        acl = acl_tables(packet.tables)
+        self._make_room(packet, acl)
+        current = self._generation()
+        maps = current.maps
+        epoch, bank = maps.epoch()
+        record = Record.read(maps)
+        wanted = contents(packet.tables, acl, bank)
+        is_elsewhere = packet.programmed_by == "p4runtime"
+        if is_elsewhere:
+            content = record.content
+        elif record.epoch and maps.read(bank, wanted) == wanted:
+            # Only what is not the packet stage's changed: the tables stay where they are.
+            content = wanted.digest()
+        else:
+            bank = 1 - bank
+            wanted = contents(packet.tables, acl, bank)
+            content = self._write_bank(bank, wanted)
+        maps.flip(plan.epoch, bank)
+        Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
+        self._drop_services(packet.tables)
+        self._drop_ways_back(wanted)
+        self.packet, self.bare = packet, None
+        self._deep_due = time.monotonic() + DEEP_INTERVAL_S
+        log.info("tables programmed", interface=packet.interface, epoch=plan.epoch, bank=bank, before=epoch)
+
+    def _write_bank(self, bank: int, wanted: Contents) -> bytes:
+        """Writes and reads back; the digest of what is there. Raises TargetRefused or TargetUnavailable."""
+        maps = self._generation().maps
+        try:
+            maps.write(bank, wanted)
+        except bpf.BpfError as error:
+            what = f"the kernel does not take the tables: {error}"
+            fix = "make the packet section smaller, or free memory"
+            raise TargetRefused(self.name, (Problem(what, fix, "packet"),)) from error
+        found = maps.read(bank, wanted)
+        if found != wanted:
+            raise TargetUnavailable("the tables read back differ from what was written: is somebody else writing them?")
+        return found.digest()
+
+    def _make_room(self, packet: PlanPacket, acl: AclTables) -> None:
+        """Has a generation that the plan fits in, in force. A flow table of another size is another generation too."""
+        needed = sizes_of(packet, acl)
+        current = self.generation
+        if current is not None and not self._is_orphan():
+            held = current.sizes
+            wanted = Sizes(
+                **{name: max(getattr(held, name), getattr(needed, name)) for name in vars(held)}
+                | {name: getattr(needed, name) for name in ("max_flows", "max_pending", "records_bytes")}
+            )
+            if wanted == held:
+                return
+            needed = wanted
+        self._replace(needed, packet)
+
+    def _replace(self, sizes: Sizes, packet: PlanPacket) -> None:
+        """Makes a generation, carries over what frames wrote, and swaps the attached programs in one step each."""
+        folder = generation.folder_of(packet.interface, self.options.bpffs)
+        generation.mount_is_there(self.options.bpffs)
+        old = self.generation
+        fresh = generation.made(folder, sizes)
+        try:
+            carrier = Carrier(old.maps, fresh.maps, generation.unshared(old.sizes, sizes)) if old else None
+            if carrier is not None:
+                # Maps of the same size are the same maps: until the swap both generations read them.
+                carrier.copy()
+            else:
+                self._begin_alone(fresh, packet)
+            self._swap(old, fresh, packet)
+            if carrier is not None:
+                log.info("flows carried over", changed_meanwhile=carrier.catch_up())
+        except BaseException:
+            fresh.close()
+            raise
+        if self.records is not None:
+            self.records.close()
+        self.generation = fresh
+        self.records = RecordReader(fresh.maps["records"].fd, sizes.records_bytes)
+        generation.put_in_force(fresh)
+        generation.sweep(fresh)
+        if old is not None:
+            old.close()
+        log.info(
+            "generation in force", interface=packet.interface, mode=self.mode, memory_bytes=sum(self.memory().values())
+        )
+
+    def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
+        """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape is ours."""
+        bank = fresh.maps.epoch()[1]
+        if packet.programmed_by == "agent":
+            fresh.maps.write(bank, contents(packet.tables, acl_tables(packet.tables), bank))
+        for fd in generation.others(fresh, "flow"):
+            log.info("flows taken over from other programs", flows=take_flows(fd, fresh.maps))
+
+    def _swap(self, old: Generation | None, fresh: Generation, packet: PlanPacket) -> None:
+        """The programs of `fresh` take the place of those that are attached."""
+        ifindex = attach.interface_index(packet.interface)
+        if old is not None and self.link_fd >= 0 and not self._is_orphan():
+            bpf.replace_program(self.link_fd, fresh.program_fd("ingress"), old.program_fd("ingress"))
+        elif not self._take_over(fresh, ifindex):
+            self._drop_link()
+            attach.unpinned(fresh.folder / generation.LINK)
+            self.link_fd, self.mode = attach.attach_xdp(
+                fresh.program_fd("ingress"), ifindex, packet.mode, self.options.force
+            )
+            bpf.pin(self.link_fd, str(fresh.folder / generation.LINK))
+        attach.attach_egress(fresh.program_fd("egress"), ifindex)
+
+    def _take_over(self, fresh: Generation, ifindex: int) -> bool:
+        """Puts our program into a link that an agent with other programs left here; False where there is none."""
+        try:
+            link_fd = bpf.opened(str(fresh.folder / generation.LINK))
+        except bpf.BpfError:
+            return False
+        if bpf.link(link_fd).ifindex != ifindex:
+            bpf.detach_quietly(link_fd)
+            return False
+        bpf.replace_any_program(link_fd, fresh.program_fd("ingress"))
+        self._drop_link()
+        self.link_fd, self.mode = link_fd, attach.attached(ifindex).mode
+        return True
+
+    # --- the interface ------------------------------------------------------------------------------------------
+
+    def _take(self, found: Generation) -> None:
+        """Makes an adopted generation ours."""
+        self.generation = found
+        self.records = RecordReader(found.maps["records"].fd, found.sizes.records_bytes)
+        try:
+            self.link_fd = bpf.opened(str(found.folder / generation.LINK))
+            self.mode = attach.attached(bpf.link(self.link_fd).ifindex).mode
+        except (bpf.BpfError, TargetUnavailable) as error:
+            log.warning("pinned programs are attached to nothing", folder=found.folder.name, why=str(error))
+        log.info("adopted", folder=found.folder.name, mode=self.mode, epoch=found.maps.epoch()[0])
+
+    def _move_to(self, interface: str) -> None:
+        """Leaves another interface, and adopts what is pinned for this one."""
+        folder = generation.folder_of(interface, self.options.bpffs)
+        if self.generation is not None and self.generation.folder != folder:
+            self._remove()
+        if self.generation is None and (found := generation.adopted(folder)) is not None:
+            self._take(found)
+
+    def _take_away(self, plan: Plan) -> bool:
+        """Nothing is on any interface when this returns."""
+        had = self.generation is not None or self.bare is not None
+        if self.generation is not None:
+            self._remove()
+        self.bare = plan if plan.epoch else None
+        return had or bool(plan.epoch)
+
+    def _remove(self) -> None:
+        """Detaches, unpins and forgets."""
+        current = self._generation()
+        if self.link_fd >= 0 and (ifindex := bpf.link(self.link_fd).ifindex):
+            attach.detach_egress(ifindex)
+            bpf.detach(self.link_fd)
+        generation.remove(current.folder)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Closes descriptors."""
+        if self.records is not None:
+            self.records.close()
+        if self.generation is not None:
+            self.generation.close()
+        self._drop_link()
+        self.generation, self.records, self.packet, self.mode = None, None, None, ""
+
+    def _drop_link(self) -> None:
+        if self.link_fd >= 0:
+            bpf.close(self.link_fd)
+        self.link_fd = -1
+
+    def _is_orphan(self) -> bool:
+        """Whether our program hangs nowhere: the interface went away, or somebody took it off."""
+        return self.link_fd < 0 or bpf.link(self.link_fd).ifindex == 0
+
+    # --- looking --------------------------------------------------------------------------------------------------
+
+    def _what_is_wrong(self, record: Record) -> str:
+        """Why what is programmed is not what the record says; empty where all is well."""
+        current = self._generation()
+        if self._is_orphan():
+            return "the XDP program is attached to nothing"
+        found = bpf.link(self.link_fd)
+        if found.program_id != bpf.object_id(current.program_fd("ingress")):
+            return f"the interface has program {found.program_id}, which is not ours"
+        if not attach.has_egress(found.ifindex):
+            return "the tc egress filter is gone"
+        if current.maps.epoch()[0] != record.epoch:
+            return "the epoch in the table is not the one that was written"
+        return self._compare_deeply(record)
+
+    def _compare_deeply(self, record: Record) -> str:
+        """Compares the whole content of the tables with what was read back when they were written, now and then."""
+        if self.packet is None or self.packet.programmed_by == "p4runtime" or time.monotonic() < self._deep_due:
+            return ""
+        self._deep_due = time.monotonic() + DEEP_INTERVAL_S
+        maps = self._generation().maps
+        bank = maps.epoch()[1]
+        wanted = contents(self.packet.tables, acl_tables(self.packet.tables), bank)
+        if maps.read(bank, wanted) != wanted or wanted.digest() != record.content:
+            self._deep_due = 0.0
+            return "the tables do not hold what was written"
+        return ""
+
+    def _detail(self) -> str:
+        """For status: how and where, and what it takes."""
+        current = self._generation()
+        return f"{self.mode} on {current.folder.name}, maps {sum(self.memory().values()) >> 10} KiB"
+
+    # --- what is left of plans before -------------------------------------------------------------------------------
+
+    def _drop_services(self, tables: PlanTables) -> None:
+        """Ends flows of services that the plan no longer has."""
+        services = {vip.service for vip in tables.vips}
+        if self.packet is None or not {vip.service for vip in self.packet.tables.vips} <= services:
+            removed = self._ager(self._generation()).keep_services(services)
+            log.info("flows removed with their service", flows=removed)
+
+    def _drop_ways_back(self, wanted: Contents) -> None:
+        """Removes ways back that neither the plan nor a pinned flow needs."""
+        current = self._generation()
+        reverse = current.maps["reverse"]
+        stale = [key for key, _ in reverse.items() if key not in wanted.reverse]
+        if not stale:
+            return
+        pinned = self._ager(current).ports()
+        for key in stale:
+            if (key[:16], key[18], key[16:18]) not in pinned:
+                reverse.delete(key)
+
+    def _ager(self, current: Generation) -> FlowAger:
+        return FlowAger(current.maps, current.program_fd("age"))
+
+    def _generation(self) -> Generation:
+        if self.generation is None:
+            raise TargetUnavailable("nothing is attached")
+        return self.generation
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """What the kernel says becomes TargetUnavailable."""
+    try:
+        yield
+    except bpf.BpfError as error:
+        raise TargetUnavailable(str(error)) from error
+
+
+__all__ = ["Aged", "PlanFlows", "XdpOptions", "XdpTarget"]
