@@ -30,10 +30,12 @@ class Rollout:
         """The plan under the epoch that all targets already have it under; else as it is.
 
         An agent that died after it programmed a plan and before it wrote that down comes back and changes nothing.
+        A target that has nothing has no say: it gets the plan whatever its epoch.
         """
         for epoch in {programmed.epoch for programmed in has if programmed.epoch}:
             same = replace(plan, epoch=epoch)
-            if all(programmed.digest == t.digest(same) for t, programmed in zip(self.targets, has, strict=True)):
+            pairs = zip(self.targets, has, strict=True)
+            if all(programmed.digest == t.digest(same) for t, programmed in pairs if programmed.epoch):
                 return same
         return plan
 

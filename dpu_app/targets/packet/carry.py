@@ -19,7 +19,7 @@ CELL_STATE_AT = 8
 
 
 class Carrier:
-    """Copies first, and after the programs were swapped adds what came in between. `names` are maps that are not shared."""
+    """Copies first, and after the swap of the programs adds what came in between. `names`: maps that are not shared."""
 
     def __init__(self, old: Maps, new: Maps, names: list[str]) -> None:
         self.old = old

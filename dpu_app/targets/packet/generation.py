@@ -1,4 +1,4 @@
-"""Programs and maps as they lie pinned in bpffs: found again by the next agent, replaced without a gap when sizes change."""
+"""Programs and maps as they lie pinned in bpffs: found by the next agent, replaced without a gap when sizes change."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from dpu_app.model.plan import Plan, plan_to_json
+from dpu_app.model.plan import EMPTY_PLAN, Plan, plan_to_json
 from dpu_app.model.plan_packet import PlanFlows, PlanPacket, PlanTables
 from dpu_app.model.problem import Problem
 from dpu_app.targets.base import Programmed, TargetRefused, TargetUnavailable
@@ -44,7 +44,8 @@ class XdpOptions:
 class XdpTarget:
     """See Target. A plan without `packet` is one with nothing on any interface."""
 
-    def __init__(self, options: XdpOptions | None = None, name: str = "xdp") -> None:
+    def __init__(self, options: XdpOptions | None = None, last: Plan = EMPTY_PLAN, name: str = "xdp") -> None:
+        """`last` is what the agent before this one programmed, by its own notes. Raises TargetUnavailable."""
         self.options = options or XdpOptions()
         self._name = name
         self._lock = threading.RLock()
@@ -56,7 +57,11 @@ class XdpTarget:
         """The plan without a packet part that was applied last: there is no map to write it in."""
         self.records: RecordReader | None = None
         self._deep_due = 0.0
-        self._adopt_any()
+        if last.packet is not None:
+            with said():
+                self._move_to(last.packet.interface)
+                if self.generation is not None and Record.read(self.generation.maps).digest == self.digest(last):
+                    self.packet = last.packet
 
     @property
     def name(self) -> str:
@@ -70,11 +75,11 @@ class XdpTarget:
     def apply(self, plan: Plan) -> bool:
         """See Target."""
         with self._lock, said():
-            if self.read_back().digest == self.digest(plan):
-                return False
             if plan.packet is None:
                 return self._take_away(plan)
             self._move_to(plan.packet.interface)
+            if self.read_back().digest == self.digest(plan) and self.packet is not None:
+                return False
             self._program(plan, plan.packet)
             return True
 
@@ -82,12 +87,8 @@ class XdpTarget:
         """See Target."""
         with self._lock, said():
             if self.generation is None:
-                bare = self.bare
-                return (
-                    Programmed(bare.revision, bare.epoch, self.digest(bare), True)
-                    if bare
-                    else Programmed(0, 0, b"", False)
-                )
+                bare = self.bare or EMPTY_PLAN
+                return Programmed(bare.revision, bare.epoch, self.digest(bare), ready=bare.epoch > 0)
             record = Record.read(self.generation.maps)
             if record.epoch == 0:
                 return Programmed(0, 0, b"", False, "attached and not programmed")
@@ -205,9 +206,8 @@ class XdpTarget:
         generation.sweep(fresh)
         if old is not None:
             old.close()
-        log.info(
-            "generation in force", interface=packet.interface, mode=self.mode, memory_bytes=sum(self.memory().values())
-        )
+        memory = sum(self.memory().values())
+        log.info("generation in force", interface=packet.interface, mode=self.mode, memory_bytes=memory)
 
     def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
         """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape is ours."""
@@ -268,11 +268,11 @@ class XdpTarget:
 
     def _take_away(self, plan: Plan) -> bool:
         """Nothing is on any interface when this returns."""
-        had = self.generation is not None or self.bare is not None
+        had, wanted = self.generation is not None or self.bare, plan if plan.epoch else None
         if self.generation is not None:
             self._remove()
-        self.bare = plan if plan.epoch else None
-        return had or bool(plan.epoch)
+        self.bare = wanted
+        return had != wanted
 
     def _remove(self) -> None:
         """Detaches, unpins and forgets."""
