@@ -1,11 +1,10 @@
-"""`dpu-agent`: the command line of the control agent. Builds the objects; the work is in the packages."""
+"""`dpu-agent`: the command line of the control agent; `agent.py` builds the objects, the work is in the packages."""
 
 from __future__ import annotations
 
 import json
 import resource
 import signal
-import threading
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,28 +12,21 @@ from typing import Annotated
 
 import structlog
 import typer
-from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
+from dpu_app.agent import SIGNALS, Agent, AgentOptions
 from dpu_app.compile.plan import compile_plan
 from dpu_app.compile.summary import tables
 from dpu_app.model.desired import Desired
 from dpu_app.model.plan import EMPTY_PLAN, Plan
-from dpu_app.reconcile.reconciler import Reconciler
-from dpu_app.reconcile.source import FileSource
 from dpu_app.store.disk import StoreError
 from dpu_app.store.load import LoadError, load_file
-from dpu_app.store.revisions import Store
-from dpu_app.targets.fastpath import FastPathTarget
+from dpu_app.targets.base import TargetError
 from dpu_app.telemetry import log as logs
-from dpu_app.telemetry.agent_metrics import AgentMetrics
-from dpu_app.telemetry.health import HealthServer, Readiness
 from dpu_app.telemetry.log import Level
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="agent")
-# Waited for with sigwait, so they are blocked in every thread; no handler runs in the middle of something.
-SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 app = typer.Typer(
     name="dpu-agent",
@@ -78,6 +70,10 @@ def run(
     fastpath_socket: Annotated[str, typer.Option(help="Unix socket of dpu-fastpath.")],
     state_dir: Annotated[Path, typer.Option(help="Folder of the revisions; one agent at a time.")],
     http: Annotated[str, typer.Option(help="IP:PORT of /livez, /readyz and /metrics.")] = "127.0.0.1:9465",
+    xdp: Annotated[bool, typer.Option("--xdp", help="Program the file's packet section by XDP.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take the interface from an XDP program of somebody else.")
+    ] = False,
     log_level: Annotated[Level, typer.Option(help="Least level that is logged.")] = Level.INFO,
 ) -> None:
     """Keep the fast path programmed with what the file says, until SIGTERM. The fast path lives on after it.
@@ -88,8 +84,12 @@ def run(
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        agent = Agent(config, fastpath_socket, state_dir, http)
-    except (StoreError, OSError, ValueError) as error:
+        agent = Agent(
+            AgentOptions(
+                config=config, fastpath_socket=fastpath_socket, state_dir=state_dir, http=http, xdp=xdp, force=force
+            )
+        )
+    except (StoreError, TargetError, OSError, ValueError) as error:
         log.error("cannot start", why=str(error))
         raise typer.Exit(1) from error
     raise typer.Exit(agent.run())
@@ -126,56 +126,6 @@ def show_plan(plan: Plan, output: Output) -> None:
         console.print(table)
         console.print()
     console.print("valid: this is what would be programmed", highlight=False)
-
-
-class Agent:
-    """The parts of a running agent, put together."""
-
-    def __init__(self, config: Path, fastpath_socket: str, state_dir: Path, http: str) -> None:
-        """Raises StoreError where another agent has the state directory, OSError where `http` is taken."""
-        registry = CollectorRegistry()
-        metrics = AgentMetrics(registry)
-        self.store = Store(state_dir)
-        for damage in self.store.damaged:
-            log.error("passed over", why=damage)
-        self.targets = (FastPathTarget(fastpath_socket),)
-        self.reconciler = Reconciler(self.store, self.targets, metrics)
-        self.source = FileSource(config, self.store, self.reconciler, metrics)
-        try:
-            self.health = HealthServer(http, registry, self.readiness)
-        except OSError:
-            self.store.close()
-            raise
-
-    def readiness(self) -> Readiness:
-        """Everything accepted is programmed everywhere, and the file has no problems."""
-        status = self.reconciler.status
-        config = "; ".join(str(problem) for problem in self.source.problems)
-        ready = status.in_sync and status.accepted == status.programmed
-        return Readiness(ready, status.reason, {"status": asdict(status), "config": config})
-
-    def run(self) -> int:
-        """Until SIGTERM or SIGINT (blocked by the caller). Returns the exit status."""
-        self.source.start()
-        if self.store.latest is None and self.source.problems:
-            return self.close(1)
-        worker = threading.Thread(target=self.reconciler.run, name="reconcile")
-        worker.start()
-        while (received := signal.sigwait(SIGNALS)) == signal.SIGHUP:
-            log.info("reloading")
-            self.source.reload()
-        log.info("stopping; the fast path lives on", signal=signal.Signals(received).name)
-        self.reconciler.stop()
-        worker.join()
-        return self.close(0)
-
-    def close(self, status: int) -> int:
-        """Lets go of everything; what is programmed stays. Returns `status`."""
-        self.health.close()
-        for target in self.targets:
-            target.close()
-        self.store.close()
-        return status
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dpu_app.compile.summary_packet import acl_rows, meter_rows, steer_rows, vip_rows
 from dpu_app.model.plan import Plan, PlanModel, PlanTenant
 
 
@@ -25,6 +26,7 @@ def tables(plan: Plan) -> tuple[Table, ...]:
     )
     workers = tuple((item.name, item.address, labels(item.labels)) for item in plan.workers)
     return (
+        *packet_tables(plan),
         Table("listeners", ("name", "address", "server names"), listeners),
         Table("tenants", ("name", "models", "requests", "at once", "keys"), tuple(map(tenant, plan.tenants))),
         Table(
@@ -34,6 +36,19 @@ def tables(plan: Plan) -> tuple[Table, ...]:
         ),
         Table("token limits", ("of", "name", "tokens", "burst"), tuple(token_limits(plan))),
         Table("workers", ("name", "address", "labels"), workers),
+    )
+
+
+def packet_tables(plan: Plan) -> tuple[Table, ...]:
+    """Those of the packet stage, where there is one."""
+    if plan.packet is None:
+        return ()
+    packet, groups = plan.packet, ("service", "group", "id", "port", "buckets of 1024")
+    return (
+        Table(f"VIPs on {packet.interface}", ("service", "address", "protocol", "port", "to"), tuple(vip_rows(packet))),
+        Table("ACL", ("service", "source", "port", "what"), tuple(acl_rows(packet))),
+        Table("meters", ("service", "of", "tokens", "per s", "burst"), tuple(meter_rows(packet))),
+        Table("listener groups", groups, tuple(steer_rows(packet))),
     )
 
 

@@ -59,9 +59,7 @@ class XdpTarget:
         self._deep_due = 0.0
         if last.packet is not None:
             with said():
-                self._move_to(last.packet.interface)
-                if self.generation is not None and Record.read(self.generation.maps).digest == self.digest(last):
-                    self.packet = last.packet
+                self._recall(last, last.packet)
 
     @property
     def name(self) -> str:
@@ -210,7 +208,7 @@ class XdpTarget:
         log.info("generation in force", interface=packet.interface, mode=self.mode, memory_bytes=memory)
 
     def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
-        """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape is ours."""
+        """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape fits."""
         bank = fresh.maps.epoch()[1]
         if packet.programmed_by == "agent":
             fresh.maps.write(bank, contents(packet.tables, acl_tables(packet.tables), bank))
@@ -246,6 +244,13 @@ class XdpTarget:
         return True
 
     # --- the interface ------------------------------------------------------------------------------------------
+
+    def _recall(self, last: Plan, packet: PlanPacket) -> None:
+        """Adopts what is pinned, and knows its tables where it is what `last` says."""
+        found = generation.adopted(generation.folder_of(packet.interface, self.options.bpffs))
+        if found is not None:
+            self._take(found)
+            self.packet = packet if Record.read(found.maps).digest == self.digest(last) else None
 
     def _take(self, found: Generation) -> None:
         """Makes an adopted generation ours."""
