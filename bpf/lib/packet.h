@@ -36,9 +36,13 @@ struct packet {
 static __always_inline void *l4_header(struct packet *p)
 {
 	u64 at = p->l4;
+	void *header;
 
 	asm volatile("%0 &= 0x3fff" : "+r"(at));
-	return p->data + at;
+	header = p->data + at;
+	/* One pointer for its check and its use: what is added up twice is two pointers to the verifier. */
+	asm volatile("" : "+r"(header));
+	return header;
 }
 
 #define IPV4_AT 12 /* an IPv4 address in a 16-byte key */

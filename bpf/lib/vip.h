@@ -7,12 +7,42 @@
 #include "lib/packet.h"
 #include "maps/config.h"
 
+/* The same two multiplications as in `dpu_app/targets/packet/vips.py`, which lays the table out. */
+#define VIP_HASH_1 0x9e3779b97f4a7c15ull
+#define VIP_HASH_2 0xc2b2ae3d27d4eb4full
+
+static __always_inline u32 vip_hash(u64 *address, u8 protocol, __be16 port, u64 seed)
+{
+	u64 hash = (address[0] * VIP_HASH_1 ^ address[1]) + ((u64)port << 8 | protocol) + seed;
+
+	hash *= VIP_HASH_2;
+	hash ^= hash >> 29;
+	hash *= VIP_HASH_1;
+	return hash >> 40;
+}
+
 static __always_inline struct vip_value *vip_of(struct packet *p, u8 protocol, __be16 port)
 {
-	struct vip_key key = { .port = port, .protocol = protocol, .bank = p->bank };
+	u64 *address = (u64 *)p->key.destination;
+	u32 number = p->bank;
+	struct bank *config = bank.lookup(&number);
+	struct vip_bucket *bucket;
 
-	__builtin_memcpy(key.address, p->key.destination, 16);
-	return vip.lookup(&key);
+	if (!config)
+		return 0;
+	number = p->bank * MAX_VIP_BUCKETS + vip_hash(address, protocol, port, config->vip_seed) % MAX_VIP_BUCKETS;
+	bucket = vip.lookup(&number);
+	if (!bucket)
+		return 0;
+#pragma unroll
+	for (int way = 0; way < VIP_WAYS; way++) {
+		struct vip_entry *entry = &bucket->entry[way];
+
+		if (entry->address[1] == address[1] && entry->address[0] == address[0] && entry->port == port &&
+		    entry->protocol == protocol && entry->used)
+			return &entry->value;
+	}
+	return 0;
 }
 
 /* For what has no ports to look up: drop with `reason` where the address has a VIP. */

@@ -12,13 +12,6 @@
 /* The one word that a frame reads first: epoch << 1 | bank. A single aligned 8-byte store flips it. */
 DPU_MAP("array", u32, u64, epoch, 1, 0);
 
-struct vip_key {
-	u8 address[16];
-	__be16 port; /* 0 with protocol 0: the address has a VIP */
-	u8 protocol;
-	u8 bank;
-};
-
 struct vip_value {
 	u16 service;
 	u16 acl_class; /* 0: no ACL entry can apply; entries with ports make one class for each port of the service */
@@ -27,7 +20,31 @@ struct vip_value {
 	u16 pad;
 };
 
-DPU_MAP("hash", struct vip_key, struct vip_value, vip, MAX_VIPS, 0);
+/* VIPs in a hash table of our own, laid out by the agent: an array is looked into without a call, and a call costs more
+ * here than everything else that is done to find a VIP. The seed is one that leaves no bucket with too many.
+ */
+struct vip_entry {
+	u64 address[2]; /* network order */
+	__be16 port; /* 0 with protocol 0: the address has a VIP */
+	u8 protocol;
+	u8 used;
+	u32 pad;
+	struct vip_value value;
+};
+
+#define VIP_WAYS 4
+struct vip_bucket {
+	struct vip_entry entry[VIP_WAYS];
+};
+
+DPU_MAP("array", u32, struct vip_bucket, vip, BANKS * MAX_VIP_BUCKETS, BPF_F_MMAPABLE);
+
+/* What a bank needs besides its tables. */
+struct bank {
+	u64 vip_seed;
+};
+
+DPU_MAP("array", u32, struct bank, bank, BANKS, BPF_F_MMAPABLE);
 
 /* ACL for IPv4: a trie of 8 + 8, 8 and 8 bits in blocks of 256 cells, leaves pushed down, so that three loads decide at
  * most. A cell is ACL_BLOCK | number of a block, or the reason to drop with, 0 to permit. A class begins with its 256

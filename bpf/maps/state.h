@@ -20,13 +20,13 @@ DPU_MAP("percpu_array", u32, struct counter, reasons, REASONS_MAX, 0);
 #define EVENT_FLOW_OPENED 1
 #define EVENT_FLOW_FULL 2
 #define EVENT_FLOW_CLOSED 3
+#define EVENT_METER_BUSY 4 /* a cell stayed locked: the frame went unmetered */
 #define EVENTS_MAX 8
 DPU_MAP("percpu_array", u32, u64, events, EVENTS_MAX, 0);
 
 /* The buckets of one cell. Counted from full downwards, so that a cell of zeros is full. */
 struct meter_cell {
-	struct bpf_spin_lock lock;
-	u32 pad;
+	u64 lock; /* 1 while somebody counts here */
 	u64 last_ns;
 	u64 missing_nano[3];
 };

@@ -38,7 +38,7 @@ static __always_inline void confirm(struct __sk_buff *skb, struct flow_key *key,
 
 	__sync_fetch_and_add(&found->packets_out, segments);
 	__sync_fetch_and_add(&found->bytes_out, skb->len);
-	found->last_ns = clock_ns();
+	found->last_ns = clock_ns(false);
 	if ((found->flags_out | flags) != found->flags_out)
 		found->flags_out |= flags;
 	if (flags & TCP_RST) {

@@ -2,53 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
  */
 #include "lib/includes.h"
-#include "lib/acl.h"
-#include "lib/clock.h"
-#include "lib/count.h"
-#include "lib/flow.h"
-#include "lib/meter.h"
-#include "lib/parse.h"
-#include "lib/steer.h"
-#include "lib/vip.h"
-
-/* Reasons below this one pass. */
-#define FIRST_DROP 10
-
-static __always_inline void read_epoch(struct packet *p)
-{
-	u32 zero = 0;
-	u64 *word = epoch.lookup(&zero);
-
-	if (word) {
-		p->epoch = *word >> 1;
-		p->bank = *word & 1;
-	}
-}
-
-static __always_inline u32 judge(struct packet *p)
-{
-	u32 reason = parse(p);
-
-	if (reason & IF_VIP_ADDRESS)
-		return judge_by_address(p, reason & ~IF_VIP_ADDRESS);
-	if (reason)
-		return reason;
-	reason = look_up_vip(p);
-	if (reason)
-		return reason;
-	reason = check_acl(p);
-	if (reason)
-		return reason;
-	p->now_ns = clock_ns();
-	reason = check_meters(p);
-	if (reason) {
-		note_refusal(p, reason);
-		return reason;
-	}
-	reason = track_flow(p);
-	rewrite_port(p);
-	return reason;
-}
+#include "lib/judge.h"
 
 #ifdef DPU_REPLAY
 static __always_inline void answer_replay(struct packet *p, u32 reason)
@@ -75,9 +29,7 @@ int dpu_ingress(struct xdp_md *ctx)
 	p.data = (void *)(long)ctx->data;
 	p.data_end = (void *)(long)ctx->data_end;
 	p.bytes = p.data_end - p.data;
-	read_epoch(&p);
-	reason = judge(&p);
-	count_reason(reason, p.bytes);
+	reason = judge_frame(&p);
 #ifdef DPU_REPLAY
 	answer_replay(&p, reason);
 #endif

@@ -17,7 +17,8 @@ from dpu_app.targets.packet.source import PROGRAMS, Options, text
 HEADERS = Path("/lib/modules") / platform.release() / "build"
 FIX_HEADERS = "apt-get install linux-headers-amd64, then `make setup` (it links them for this kernel)"
 FIX_BCC = "apt-get install python3-bpfcc, and a virtual environment with --system-site-packages"
-TYPES = {"ingress": "XDP", "egress": "SCHED_CLS", "age": "XDP"}
+TYPES = {"egress": "SCHED_CLS"}
+"""Programs that are not of BCC's type XDP."""
 
 
 @dataclass
@@ -34,18 +35,31 @@ class Loaded:
         self.maps.close()
 
 
-def load(sizes: Sizes, options: Options, pins: dict[str, str], programs: tuple[str, ...] = PROGRAMS) -> Loaded:
+def load(
+    sizes: Sizes,
+    options: Options,
+    pins: dict[str, str],
+    programs: tuple[str, ...] = PROGRAMS,
+    *,
+    files: tuple[str, ...] = (),
+    more_maps: tuple[str, ...] = (),
+) -> Loaded:
     """Compiles and loads. Maps with a path in `pins` are adopted from there, or made and pinned.
+
+    `files` of `bpf/programs` are those of the programs' names, unless one file has several; `more_maps` are their own.
 
     Raises TargetUnavailable with the fix: no BCC, no headers, no privilege, or a kernel that refuses the program.
     """
-    module = compiled(text(sizes, options, pins, programs))
+    module = compiled(text(sizes, options, pins, files or programs))
     try:
-        functions = {name: module.load_func(f"dpu_{name}", getattr(type(module), TYPES[name])) for name in programs}
+        functions = {
+            name: module.load_func(f"dpu_{name}", getattr(type(module), TYPES.get(name, "XDP"))) for name in programs
+        }
     except Exception as error:
         # BCC raises bare Exception; the verifier's words are on standard error.
         raise TargetUnavailable(f"the kernel refuses the packet programs: {error}") from error
-    descriptors = {item.name: module[item.name].map_fd for item in MAPS if item.name != "replay_io" or options.replay}
+    names = [item.name for item in MAPS if item.name != "replay_io" or options.replay] + list(more_maps)
+    descriptors = {name: module[name].map_fd for name in names}
     # BCC closes what it opened when its object goes; ours are copies.
     loaded = Loaded(
         {name: os.dup(function.fd) for name, function in functions.items()},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from dataclasses import replace
 
 from abi.gen.packet import FlowKey, FlowValue
 from dpu_app.targets.packet.bpf import Map
 from dpu_app.targets.packet.layout import BANKS
 from dpu_app.targets.packet.maps import Maps
+from dpu_app.targets.packet.vips import BUCKET_BYTES, grown
 
 CHUNK = 4_096
 COUNTS = struct.Struct("=4Q")
@@ -30,20 +32,24 @@ class Carrier:
     def copy(self) -> int:
         """Copies everything while the old programs go on; returns how many flows. Raises BpfError (E2BIG: no room)."""
         for name in self.names:
-            if name in ("vip", "acl6", "reverse"):
+            if name in ("acl6", "reverse"):
                 self.new[name].update_many(list(self.old[name].items()))
             elif name in ("source_cells", "service_cells"):
                 self.copy_array(name)
-            elif name == "acl4":
-                self.copy_acl4()
+            elif name in ("acl4", "vip"):
+                self.copy_half(name)
         return self.copy_flows() if "flow" in self.names else 0
 
-    def copy_acl4(self) -> None:
-        """Bank by bank: blocks are counted from the beginning of their bank."""
+    def copy_half(self, name: str) -> None:
+        """Bank by bank: ACL blocks are counted from the beginning of their bank, VIPs find their new bucket."""
         for bank in range(BANKS):
-            start, size = self.old.half("acl4", bank)
-            to, _ = self.new.half("acl4", bank)
-            self.new.memory["acl4"][to : to + size] = self.old.memory["acl4"][start : start + size]
+            start, size = self.old.half(name, bank)
+            data = self.old.memory[name][start : start + size]
+            to, room = self.new.half(name, bank)
+            if name == "vip":
+                seed = int.from_bytes(self.old.memory["bank"][bank * 8 : bank * 8 + 8], sys.byteorder)
+                data = grown(data, room // BUCKET_BYTES, seed)
+            self.new.memory[name][to : to + len(data)] = data
 
     def copy_array(self, name: str) -> None:
         """Element by element; the new array is as large or larger."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from abi.gen.packet import REASONS_MAX, SERVICES_MAX, FlowKey, FlowValue, ReplayIo
 from dpu_app.model.plan_packet import PlanPacket, reverse
 from dpu_app.targets.packet.acl import AclTables
+from dpu_app.targets.packet.vips import BUCKET_BYTES, buckets_for
 
 BANKS = 2
 EVENTS_MAX = 8
@@ -19,7 +20,7 @@ ACL_ROOT_BLOCKS = 256
 class Sizes:
     """Entries of maps whose size follows from the desired state; powers of two. The names are macros of `bpf/`."""
 
-    max_vips: int = 64
+    max_vip_buckets: int = 16
     max_acl_blocks: int = 256
     max_acl6: int = 64
     max_meter_cells: int = 16
@@ -41,12 +42,11 @@ def power_of_two(count: int) -> int:
 def sizes_of(packet: PlanPacket, acl: AclTables) -> Sizes:
     """What a plan needs. Hash maps have room for both banks and for half as much again."""
     tables = packet.tables
-    marks = {vip.address for vip in tables.vips}
     defaults = Sizes()
     # With a controller elsewhere the tables come later: room for what it may bring.
     room = 1_024 if packet.programmed_by == "p4runtime" else 0
     wanted = Sizes(
-        max_vips=power_of_two(3 * (len(tables.vips) + len(marks)) + room),
+        max_vip_buckets=power_of_two(buckets_for(tables) + 4 * room),
         max_acl_blocks=power_of_two(len(acl.blocks) + 4 * room),
         max_acl6=power_of_two(3 * len(acl.ipv6) + room),
         max_meter_cells=power_of_two(max((m.cell_base + m.cells for m in tables.meters), default=16 * room or 16)),
@@ -72,7 +72,8 @@ HASH_OVERHEAD_BYTES = 48  # struct htab_elem and its bucket
 LPM_OVERHEAD_BYTES = 64
 MAPS = (
     MapSpec("epoch", lambda _: 1, 8),
-    MapSpec("vip", lambda s: s.max_vips, 28 + HASH_OVERHEAD_BYTES),
+    MapSpec("vip", lambda s: BANKS * s.max_vip_buckets, BUCKET_BYTES),
+    MapSpec("bank", lambda _: BANKS, 8),
     MapSpec("acl4", lambda s: BANKS * s.max_acl_blocks, 1_024),
     MapSpec("acl6", lambda s: s.max_acl6, 28 + LPM_OVERHEAD_BYTES),
     MapSpec("meter_source", lambda _: BANKS * SERVICES_MAX, 176),

@@ -11,11 +11,12 @@ from pathlib import Path
 from abi.gen.packet import REASONS_MAX
 from dpu_app.targets.packet.bpf import BpfError, Map
 from dpu_app.targets.packet.layout import BANKS, EVENTS_MAX, Sizes
-from dpu_app.targets.packet.render import BLOCK_BYTES, METER_BYTES, STEER_BYTES, Contents
+from dpu_app.targets.packet.render import ARRAYS, Contents
 
 WORD = struct.Struct("=Q")
 INDEX_0 = bytes(4)
-EVENTS = ("records_lost", "flows_opened", "flows_full", "flows_closed")
+ACL6_BANK_AT = 6
+EVENTS = ("records_lost", "flows_opened", "flows_full", "flows_closed", "meter_busy")
 """Indexes of `events` (`bpf/maps/state.h`)."""
 
 
@@ -42,7 +43,7 @@ class Maps:
         self.by_name = {name: Map(fd, name) for name, fd in descriptors.items()}
         for name in ("reasons", "events"):
             self.by_name[name].per_cpu(self.cpus)
-        self.memory = {name: self.by_name[name].mapped() for name in ("acl4", "meter_source", "steer")}
+        self.memory = {name: self.by_name[name].mapped() for name in ARRAYS}
 
     def __getitem__(self, name: str) -> Map:
         return self.by_name[name]
@@ -65,7 +66,7 @@ class Maps:
 
     def write(self, bank: int, wanted: Contents) -> int:
         """Makes `bank` hold `wanted`; returns how many hash entries changed. The shared `reverse` only gains."""
-        changed = self.write_hash("vip", bank, wanted.vip) + self.write_hash("acl6", bank, wanted.acl6)
+        changed = self.write_hash("acl6", bank, wanted.acl6)
         for name, data in self.halves(wanted).items():
             start, size = self.half(name, bank)
             self.memory[name][start : start + size] = data.ljust(size, b"\0")
@@ -87,18 +88,16 @@ class Maps:
         return len(gone) + len(differing)
 
     def read_hash(self, name: str, bank: int) -> dict[bytes, bytes]:
-        """The entries of one bank; the bank stands at the same place in the keys of `vip` and `acl6`."""
-        at = {"vip": 19, "acl6": 6}[name]
-        return {key: value for key, value in self[name].items() if key[at] == bank}
+        """The entries of one bank."""
+        return {key: value for key, value in self[name].items() if key[ACL6_BANK_AT] == bank}
 
     def halves(self, wanted: Contents) -> dict[str, bytes]:
         """The memory-mapped arrays' part of a bank."""
-        return {"acl4": wanted.acl4, "meter_source": wanted.meter_source, "steer": wanted.steer}
+        return {name: getattr(wanted, name) for name in ARRAYS}
 
     def half(self, name: str, bank: int) -> tuple[int, int]:
         """Where a bank begins in an array's memory, and its bytes."""
-        each = {"acl4": BLOCK_BYTES, "meter_source": METER_BYTES, "steer": STEER_BYTES}[name]
-        size = self[name].shape.entries_max // BANKS * each
+        size = self[name].shape.entries_max // BANKS * ARRAYS[name]
         return bank * size, size
 
     def read(self, bank: int, expected: Contents) -> Contents:
@@ -111,11 +110,8 @@ class Maps:
             arrays[name] = found[: len(data)] + (rest if rest.strip(b"\0") else b"")
         held = dict(self["reverse"].items())
         return Contents(
-            vip=self.read_hash("vip", bank),
-            acl4=arrays["acl4"],
             acl6=self.read_hash("acl6", bank),
-            meter_source=arrays["meter_source"],
-            steer=arrays["steer"],
+            **arrays,
             reverse={key: held[key] for key in expected.reverse if key in held},
         )
 

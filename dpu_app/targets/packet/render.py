@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import struct
 from dataclasses import dataclass
 
@@ -18,9 +17,10 @@ from dpu_app.model.plan_packet import (
     reverse,
 )
 from dpu_app.targets.packet.acl import IPV6_PREFIX_BEFORE, AclTables
+from dpu_app.targets.packet.keys import packed, port_bytes
+from dpu_app.targets.packet.vips import BUCKET_BYTES, entries, laid_out
 
-VIP_KEY = struct.Struct("=16s2sBB")
-VIP_VALUE = struct.Struct("=HHBB2x")
+SEED = struct.Struct("=Q")
 ACL6_KEY = struct.Struct("=IHBx16s")
 BUCKET = struct.Struct("=QQQ")
 METER_HEAD = struct.Struct("=16s4sIII")
@@ -30,15 +30,24 @@ STEER_BYTES = STEER_BUCKETS * STEER_VALUE.size
 REVERSE_KEY = struct.Struct("=16s2sBx")
 REVERSE_VALUE = struct.Struct("=2sH")
 BLOCK_BYTES = 1_024
+ARRAYS = {
+    "vip": BUCKET_BYTES,
+    "bank": SEED.size,
+    "acl4": BLOCK_BYTES,
+    "meter_source": METER_BYTES,
+    "steer": STEER_BYTES,
+}
+"""Memory-mapped arrays of two halves, and the bytes of an element."""
 NANO = 1_000_000_000
 NEVER_NS = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything of one bank. Keys of `vip` and `acl6` hold the bank; arrays are the bank's half."""
+    """Everything of one bank. Keys of `acl6` hold the bank; arrays are the bank's half."""
 
-    vip: dict[bytes, bytes]
+    vip: bytes
+    bank: bytes
     acl4: bytes
     acl6: dict[bytes, bytes]
     meter_source: bytes
@@ -48,49 +57,25 @@ class Contents:
     def digest(self) -> bytes:
         """SHA-256 over all of it but `reverse`, which both banks share."""
         total = hashlib.sha256()
-        for table in (self.vip, self.acl6):
-            for key in sorted(table):
-                total.update(key + table[key])
-        for data in (self.acl4, self.meter_source, self.steer):
+        for key in sorted(self.acl6):
+            total.update(key + self.acl6[key])
+        for data in (self.vip, self.bank, self.acl4, self.meter_source, self.steer):
             total.update(hashlib.sha256(data).digest())
         return total.digest()
 
 
-def contents(tables: PlanTables, acl: AclTables, bank: int) -> Contents:
-    """What `bank` has to hold for these tables."""
+def contents(tables: PlanTables, acl: AclTables, bank: int, vip_buckets: int) -> Contents:
+    """What `bank` has to hold for these tables. Raises ValueError where `vip_buckets` are too few."""
+    vip, seed = laid_out(entries(tables, acl), vip_buckets)
     return Contents(
-        vip=vips(tables, acl, bank),
+        vip=vip,
+        bank=SEED.pack(seed),
         acl4=b"".join(block.tobytes() for block in acl.blocks),
         acl6=acl6(acl, bank),
         meter_source=meters(tables),
         steer=steering(tables),
         reverse=ways_back(tables),
     )
-
-
-def packed(address: str) -> bytes:
-    """16 bytes; IPv4 as ::ffff:a.b.c.d."""
-    parsed = ipaddress.ip_address(address)
-    return parsed.packed if parsed.version == 6 else bytes(10) + b"\xff\xff" + parsed.packed
-
-
-def port_bytes(port: int) -> bytes:
-    """Network order."""
-    return port.to_bytes(2, "big")
-
-
-def vips(tables: PlanTables, acl: AclTables, bank: int) -> dict[bytes, bytes]:
-    """VIPs, and for each of their addresses the entry that marks it."""
-    metered = {item.service for item in tables.meters}
-    steered = {item.service for item in tables.steer}
-    found = {}
-    for item in tables.vips:
-        key = VIP_KEY.pack(packed(item.address), port_bytes(item.port), item.protocol, bank)
-        flags = (item.service in metered, item.service in steered)
-        found[key] = VIP_VALUE.pack(item.service, acl.classes.get((item.service, item.port), 0), *flags)
-    for address in {item.address for item in tables.vips}:
-        found[VIP_KEY.pack(packed(address), bytes(2), 0, bank)] = VIP_VALUE.pack(0, 0, 0, 0)
-    return found
 
 
 def acl6(acl: AclTables, bank: int) -> dict[bytes, bytes]:

@@ -53,7 +53,9 @@ class XdpRig:
     def program(self, packet: PlanPacket, epoch: int) -> None:
         """Writes the bank that is not active and flips; meters and flows stay."""
         bank = 1 - self.loaded.maps.epoch()[1]
-        self.loaded.maps.write(bank, contents(packet.tables, acl_tables(packet.tables), bank))
+        self.loaded.maps.write(
+            bank, contents(packet.tables, acl_tables(packet.tables), bank, self.loaded.maps.sizes.max_vip_buckets)
+        )
         self.loaded.maps.flip(epoch, bank)
 
     def ask(self, frame: bytes, clock_ns: int = 0) -> tuple[bool, ReplayIo, bytes]:

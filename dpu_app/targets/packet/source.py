@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -71,6 +72,8 @@ def program_pin(name: str, sizes: Sizes) -> str:
 def text(sizes: Sizes, options: Options, pins: dict[str, str], programs: tuple[str, ...] = PROGRAMS) -> str:
     """The whole program. `pins` gives paths of maps to adopt or to make; a map without one belongs to nobody else."""
     defines = [f"#define {item.name.upper()} {getattr(sizes, item.name)}" for item in fields(sizes)]
+    if platform.machine() == "x86_64":
+        defines.append("#define DPU_STRONG_ORDER")
     defines += [f"#define {macro.replace('=', ' ', 1)}" for macro in options.macros()]
     for item in MAPS:
         path = pins.get(item.name)

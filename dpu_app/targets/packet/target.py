@@ -22,6 +22,7 @@ from dpu_app.targets.packet.ageing import Aged, FlowAger
 from dpu_app.targets.packet.carry import Carrier, take_flows
 from dpu_app.targets.packet.generation import Generation
 from dpu_app.targets.packet.layout import Sizes, memory_bytes, sizes_of
+from dpu_app.targets.packet.maps import Maps
 from dpu_app.targets.packet.programmed import Record
 from dpu_app.targets.packet.records import RecordReader
 from dpu_app.targets.packet.render import Contents, contents
@@ -129,7 +130,7 @@ class XdpTarget:
         maps = current.maps
         epoch, bank = maps.epoch()
         record = Record.read(maps)
-        wanted = contents(packet.tables, acl, bank)
+        wanted = rendered(maps, packet.tables, acl, bank)
         is_elsewhere = packet.programmed_by == "p4runtime"
         if is_elsewhere:
             content = record.content
@@ -138,7 +139,7 @@ class XdpTarget:
             content = wanted.digest()
         else:
             bank = 1 - bank
-            wanted = contents(packet.tables, acl, bank)
+            wanted = rendered(maps, packet.tables, acl, bank)
             content = self._write_bank(bank, wanted)
         maps.flip(plan.epoch, bank)
         Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
@@ -211,7 +212,7 @@ class XdpTarget:
         """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape fits."""
         bank = fresh.maps.epoch()[1]
         if packet.programmed_by == "agent":
-            fresh.maps.write(bank, contents(packet.tables, acl_tables(packet.tables), bank))
+            fresh.maps.write(bank, rendered(fresh.maps, packet.tables, acl_tables(packet.tables), bank))
         for fd in generation.others(fresh, "flow"):
             log.info("flows taken over from other programs", flows=take_flows(fd, fresh.maps))
 
@@ -329,7 +330,7 @@ class XdpTarget:
         self._deep_due = time.monotonic() + DEEP_INTERVAL_S
         maps = self._generation().maps
         bank = maps.epoch()[1]
-        wanted = contents(self.packet.tables, acl_tables(self.packet.tables), bank)
+        wanted = rendered(maps, self.packet.tables, acl_tables(self.packet.tables), bank)
         if maps.read(bank, wanted) != wanted or wanted.digest() != record.content:
             self._deep_due = 0.0
             return "the tables do not hold what was written"
@@ -368,6 +369,11 @@ class XdpTarget:
         if self.generation is None:
             raise TargetUnavailable("nothing is attached")
         return self.generation
+
+
+def rendered(maps: Maps, tables: PlanTables, acl: AclTables, bank: int) -> Contents:
+    """What `bank` of these maps has to hold."""
+    return contents(tables, acl, bank, maps.sizes.max_vip_buckets)
 
 
 @contextmanager
