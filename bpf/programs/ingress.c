@@ -17,7 +17,7 @@ static __always_inline void answer_replay(struct packet *p, u32 reason)
 	io->reason = reason;
 	io->service = p->service;
 	io->group = is_steered ? p->group : 0;
-	io->port = is_steered ? bpf_ntohs(p->port ? p->port : p->key.destination_port) : 0;
+	io->port = is_steered ? bpf_ntohs(p->port) : 0;
 }
 #endif
 
