@@ -57,6 +57,10 @@ bench: setup certs ## the same TLS 1.3 work through nginx, HAProxy, Envoy and ou
 	@deploy/setup/bench.sh
 	@$(PY) bench/run.py $(ARGS)
 
+.PHONY: bench-packet
+bench-packet: setup-python ## ns per packet of the XDP pipeline beside its own parts: ARGS="--rounds 7 --quick"
+	@$(PY) bench/packet/run.py $(ARGS)
+
 .PHONY: testbed
 testbed: setup certs ## a kernel with soft-RoCE under emulation: one chat crosses to a worker over RDMA verbs
 	@$(PY) deploy/testbed/run.py $(ARGS)

@@ -31,8 +31,7 @@ from dpu_app.targets.xdp import load
 PARTS = ("vip", "acl", "meter", "flow", "rewrite", "count")
 """Each does what the floor and the parser do, and its stage."""
 ALL = ("floor", "parse", *PARTS, "steer", "whole")
-REPEAT_S = 4_000_000
-CHUNK = 1_000_000
+REPEAT = 1_000_000
 PLENTY = PlanBucket(per_s=10_000_000_000, burst=10_000_000_000)
 
 
@@ -117,7 +116,7 @@ class BenchRig:
         for key, _ in list(self.loaded.maps["flow"].items()):
             self.loaded.maps["flow"].delete(key)
 
-    def ns(self, program: str, repeat: int = REPEAT_S, *, flags: int = 0x10) -> float:
+    def ns(self, program: str, repeat: int = REPEAT, *, flags: int = 0x10) -> float:
         """Mean nanoseconds a frame of `repeat` runs."""
         struct.pack_into("=QQ", self.input, 0, 0, self.setting.flows - 1)
         data = frame(self.setting.family, flags)
