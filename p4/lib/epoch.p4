@@ -1,4 +1,4 @@
-// Which bank holds, and what the controller says of itself.
+// Which bank holds.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef DPU_LIB_EPOCH_P4
 #define DPU_LIB_EPOCH_P4
@@ -18,20 +18,8 @@ control Epoch(inout packet_t packet) {
         size = 1;
     }
 
-    // A controller that comes back reads here what it wrote last; no packet looks at it.
-    @name(".programmed") @id(0x01000002) @noWarn("unused")
-    action programmed_by(bit<64> revision, bit<64> epoch, @name("digest") bit<256> content) {}
-
-    @name(".programmed") @id(0x02000002)
-    table programmed {
-        actions = { programmed_by; }
-        default_action = programmed_by(0, 0, 0);
-        size = 1;
-    }
-
     apply {
         active.apply();
-        programmed.apply();
     }
 }
 

@@ -9,7 +9,10 @@ const bit<8> TCP_JUDGED = (bit<8>)(TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK);
 
 control Sane(inout packet_t packet) {
     apply {
-        bit<8> first = packet.is_ipv6 ? packet.source[127:120] : packet.source[31:24];
+        bit<8> first = packet.source[31:24];
+        if (packet.is_ipv6) {
+            first = packet.source[127:120];
+        }
         bit<8> flags = packet.tcp_flags & TCP_JUDGED;
         if (packet.source == packet.destination) {
             drop_as(packet, REASON_PACKET_ADDRESS);

@@ -9,6 +9,7 @@
 #include "../lib/epoch.p4"
 #include "../lib/meter.p4"
 #include "../lib/parser.p4"
+#include "../lib/programmed.p4"
 #include "../lib/reverse.p4"
 #include "../lib/rewrite.p4"
 #include "../lib/sane.p4"
@@ -91,6 +92,7 @@ control FromPort(inout headers_t headers, inout meta_t meta, inout standard_meta
         }
         bit<16> from = meta.is_question == 1 ? meta.ingress : (bit<16>)standard.ingress_port;
         Epoch.apply(meta.packet);
+        Programmed.apply();
         if (from == (bit<16>)HOST_PORT) {
             Answer.apply(headers, meta.packet);
             standard.egress_spec = WIRE_PORT;
