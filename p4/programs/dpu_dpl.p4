@@ -30,12 +30,14 @@ parser Parse(packet_in frame, out headers_t headers) {
 
 // From BlueField's headers to what the tables read.
 control Describe(inout headers_t headers, inout packet_t packet) {
+    @hidden
     action as_ipv4() {
         packet.source = MAPPED ++ headers.ipv4.src_addr;
         packet.destination = MAPPED ++ headers.ipv4.dst_addr;
         packet.l4_bytes = headers.ipv4.total_len - (bit<16>)headers.ipv4.ihl * 4;
     }
 
+    @hidden
     action as_ipv6() {
         packet.is_ipv6 = true;
         packet.source = headers.ipv6.src_addr;
@@ -43,6 +45,7 @@ control Describe(inout headers_t headers, inout packet_t packet) {
         packet.l4_bytes = headers.ipv6.payload_len;
     }
 
+    @hidden
     action as_tcp() {
         packet.protocol = PROTOCOL_TCP;
         packet.source_port = headers.tcp.src_port;
@@ -51,6 +54,7 @@ control Describe(inout headers_t headers, inout packet_t packet) {
         packet.tcp_flags = headers.tcp.flags;
     }
 
+    @hidden
     action as_udp() {
         packet.protocol = PROTOCOL_UDP;
         packet.source_port = headers.udp.src_port;
