@@ -19,7 +19,7 @@ CARGO := cd fastpath && cargo
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup setup-python
 setup-python:
@@ -89,6 +89,10 @@ gen: setup-python ## regenerate what is checked in: abi/gen, fastpath/types/src/
 	@$(PY) -m abi.generate
 	@$(PY) deploy/setup/stubs.py
 	@$(PY) deploy/setup/limits_page.py
+
+.PHONY: p4
+p4: ## compile p4/programs/dpu_v1model.p4 into p4/build, which is checked in (needs p4c-bm2-ss, or P4C=)
+	@p4/build.sh
 
 .PHONY: lock
 lock: setup-python ## resolve requirements.lock anew from pyproject.toml
