@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
+from abi.gen.packet import FlowRecord
 from dpu_app.model.plan import EMPTY_PLAN, Plan, plan_to_json
 from dpu_app.model.plan_packet import PlanFlows, PlanPacket, PlanTables
 from dpu_app.model.problem import Problem
@@ -114,6 +115,39 @@ class XdpTarget:
             if current is None or self.packet is None:
                 return Aged(0, 0)
             return self._ager(current).round(self.packet.flows)
+
+    def records_read(self) -> list[FlowRecord]:
+        """Records of flows that ended since the last call, some thousands at most. Raises TargetUnavailable."""
+        with self._lock, said():
+            return self.records.read() if self.records is not None else []
+
+    # --- what a P4Runtime controller asks, where the tables are not the file's ----------------------------------
+
+    @property
+    def is_open_to_controllers(self) -> bool:
+        """Whether the desired state leaves the tables to P4Runtime."""
+        return self.packet is not None and self.packet.programmed_by == "p4runtime"
+
+    def write_tables(self, bank: int, tables: PlanTables) -> None:
+        """Makes a bank hold these tables, live or not. Raises TargetRefused (as before) or TargetUnavailable."""
+        with self._lock, said():
+            if self.packet is None or not self.is_open_to_controllers:
+                raise TargetUnavailable("the tables are the desired state's: packet.programmed_by is agent")
+            acl = acl_tables(tables)
+            self._make_room(replace(self.packet, tables=tables), acl)
+            maps = self._generation().maps
+            self._write_bank(bank, rendered(maps, tables, acl, bank))
+
+    def select_bank(self, bank: int) -> None:
+        """Frames see `bank` from now on; the epoch stays. Raises TargetUnavailable."""
+        with self._lock, said():
+            maps = self._generation().maps
+            maps.flip(maps.epoch()[0], bank)
+
+    def active_bank(self) -> int:
+        """The bank that frames see. Raises TargetUnavailable."""
+        with self._lock, said():
+            return self._generation().maps.epoch()[1]
 
     def memory(self) -> dict[str, int]:
         """Bytes that each map takes."""
