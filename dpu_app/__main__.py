@@ -29,6 +29,7 @@ from dpu_app.store.revisions import Store
 from dpu_app.targets.fastpath import FastPathTarget
 from dpu_app.telemetry import log as logs
 from dpu_app.telemetry.agent_metrics import AgentMetrics
+from dpu_app.telemetry.flows import follow
 from dpu_app.telemetry.health import HealthServer, Readiness
 from dpu_app.telemetry.log import Level
 
@@ -99,6 +100,9 @@ def run(
 def schema() -> None:
     """Print the JSON Schema of the desired state, for editors that complete and explain."""
     print(json.dumps(Desired.model_json_schema(), indent=2))
+
+
+app.command()(follow.flows)
 
 
 def show_problems(error: LoadError, output: Output) -> None:

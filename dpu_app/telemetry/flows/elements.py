@@ -38,7 +38,7 @@ END_REASONS = {
 
 @dataclass(frozen=True)
 class Element:
-    """`length` in bytes; `form` is its struct letter, or "" where `value` gives bytes. Variable ones have `text_max`."""
+    """`length` in bytes; `form` is its struct letter. Texts have neither: VARIABLE, "" and `text_max`."""
 
     name: str
     number: int
