@@ -78,9 +78,9 @@ def forwarding_status(seen: Seen) -> int:
     """IANA's numbers: 64 forwarded, 128 dropped, 129 by an ACL, 138 by a policer."""
     if seen.reason <= NOT_DROPPED_MAX:
         return 64
-    if Reason.ACL_DENIED <= seen.reason < Reason.METER_SOURCE_PACKETS:
+    if seen.reason in ACL_REASONS:
         return 129
-    return 138 if seen.reason <= Reason.METER_SERVICE_CONNECTIONS else 128
+    return 138 if seen.reason in METER_REASONS else 128
 
 
 def microseconds(done: Done, ms: float | None) -> int:
@@ -88,6 +88,8 @@ def microseconds(done: Done, ms: float | None) -> int:
     return min(round((ms or 0.0) * 1000), UINT32_MAX)
 
 
+ACL_REASONS = frozenset(reason for reason in Reason if reason.name.startswith("ACL_"))
+METER_REASONS = frozenset(reason for reason in Reason if reason.name.startswith("METER_"))
 LENGTHS = {"B": 1, "H": 2, "I": 4, "Q": 8}
 
 IPV4 = (
