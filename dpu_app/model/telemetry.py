@@ -45,7 +45,7 @@ class FlowExport(Part):
     """A flow that goes on has a record this often, of what is new since the last."""
     entries_max: Annotated[int, Field(ge=16, le=4_194_304)] = 65_536
     """Flows and connections whose other half is waited for; beyond that the oldest is written as it is, and counted.
-    Each costs about 1 KiB."""
+    Each costs up to 1.5 KiB."""
     series_max: Annotated[int, Field(ge=16, le=100_000)] = 1_024
     """Label sets of each of the `dpu_flow_*` metrics; what is beyond is counted under `_other`, and as capped."""
 

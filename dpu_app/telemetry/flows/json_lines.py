@@ -12,6 +12,8 @@ import structlog
 from dpu_app.telemetry.flows.record import Flow
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="flows")
+# json.dumps would make an encoder for each record.
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 MODE = 0o640
 """Records say who talked to whom."""
 
@@ -72,4 +74,4 @@ class JsonLines:
 
 def line(flow: Flow) -> bytes:
     """The record and a line end."""
-    return json.dumps(flow.as_json(), separators=(",", ":")).encode() + b"\n"
+    return ENCODE(flow.as_json()).encode() + b"\n"

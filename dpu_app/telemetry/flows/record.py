@@ -251,4 +251,4 @@ def address_bytes(text: str) -> bytes:
 def rfc3339(unix_ms: int) -> str:
     """UTC with milliseconds."""
     seconds, ms = divmod(unix_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03}Z"

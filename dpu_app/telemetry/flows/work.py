@@ -11,7 +11,7 @@ OTHER = "_other"
 
 
 class Work:
-    """The requests of one connection so far. About 1 KiB."""
+    """The requests of one connection so far. About 1.5 KiB."""
 
     __slots__ = ("arms", "done", "end_ms", "held_since", "names", "start_ms", "ttft_count", "ttft_max", "ttft_sum")
 
