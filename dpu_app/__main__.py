@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dpu_app.agent import SIGNALS, Agent, AgentOptions
+from dpu_app.agent.agent import SIGNALS, Agent, AgentOptions
 from dpu_app.compile.plan import compile_plan
 from dpu_app.compile.summary import tables
 from dpu_app.model.desired import Desired
@@ -24,6 +24,7 @@ from dpu_app.store.disk import StoreError
 from dpu_app.store.load import LoadError, load_file
 from dpu_app.targets.base import TargetError
 from dpu_app.telemetry import log as logs
+from dpu_app.telemetry.flows import follow
 from dpu_app.telemetry.log import Level
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="agent")
@@ -74,6 +75,12 @@ def run(
     force: Annotated[
         bool, typer.Option("--force", help="Take the interface from an XDP program of somebody else.")
     ] = False,
+    journal: Annotated[
+        Path | None, typer.Option(help="The journal of dpu-fastpath: flow records say what was asked on a flow.")
+    ] = None,
+    flows_socket: Annotated[
+        Path | None, typer.Option(help="Where `dpu-agent flows` connects; STATE_DIR/flows.sock when left out.")
+    ] = None,
     log_level: Annotated[Level, typer.Option(help="Least level that is logged.")] = Level.INFO,
 ) -> None:
     """Keep the fast path programmed with what the file says, until SIGTERM. The fast path lives on after it.
@@ -86,7 +93,14 @@ def run(
     try:
         agent = Agent(
             AgentOptions(
-                config=config, fastpath_socket=fastpath_socket, state_dir=state_dir, http=http, xdp=xdp, force=force
+                config=config,
+                fastpath_socket=fastpath_socket,
+                state_dir=state_dir,
+                http=http,
+                xdp=xdp,
+                force=force,
+                journal=journal,
+                flows_socket=flows_socket,
             )
         )
     except (StoreError, TargetError, OSError, ValueError) as error:
@@ -99,6 +113,9 @@ def run(
 def schema() -> None:
     """Print the JSON Schema of the desired state, for editors that complete and explain."""
     print(json.dumps(Desired.model_json_schema(), indent=2))
+
+
+app.command()(follow.flows)
 
 
 def show_problems(error: LoadError, output: Output) -> None:

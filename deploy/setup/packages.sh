@@ -7,7 +7,7 @@ packages_of() {
     build) echo build-essential pkg-config libucx-dev clang libclang-dev python3 python3-venv python3-dev ca-certificates openssl procps ;;
     bpf) echo python3-bpfcc "linux-headers-$(dpkg --print-architecture)" bpftool iproute2 ;; # BCC, the headers it compiles with, and what people look with
     bench) echo nginx-light haproxy nghttp2-client ;;
-    tools) echo prometheus ;; # promtool, which the tests of /metrics ask when it is there
+    tools) echo prometheus nfdump tshark ;; # promtool, nfcapd, tshark: tests ask them what they read when they are there
     testssl) echo testssl.sh bsdextrautils dnsutils ;;
     testbed) echo qemu-system-x86 linux-image-amd64 busybox-static iproute2 kmod rdma-core ibverbs-providers ucx-utils ;;
     go) echo golang-go ;;

@@ -19,7 +19,6 @@ SETTINGS: dict[tuple[str, ...], str] = {
     ("workers", ANY, "certificate_file"): "worker certificates",
     ("telemetry", "otlp"): "traces over OTLP",
     ("telemetry", "traces"): "traces",
-    ("telemetry", "flows"): "flow export",
     ("telemetry", "journal", "sample"): "sampling of the journal",
 }
 KEY_FILE = ("listeners", ANY, "certificates", ANY, "private_key_file")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
+from dpu_app.model.desired import Desired
 from dpu_app.model.problem import Problem
 from dpu_app.reconcile.observer import Observer
 from dpu_app.reconcile.reconciler import Accepted, Reconciler
@@ -19,13 +21,24 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(part="config")
 class FileSource:
     """One file. The store wins over it, until its content changes (design section 4)."""
 
-    def __init__(self, file: Path, store: Store, reconciler: Reconciler, observer: Observer) -> None:
+    def __init__(
+        self,
+        file: Path,
+        store: Store,
+        reconciler: Reconciler,
+        observer: Observer,
+        on_accepted: Callable[[Desired, str], None] | None = None,
+    ) -> None:
+        """`on_accepted` gets every desired state and its folder, for what is the agent's own and no target's."""
+        self.on_accepted = on_accepted
         self.file = file
         self.store = store
         self.reconciler = reconciler
         self.observer = observer
         self.problems: list[Problem] = []
         """What is wrong with the file as it was read last."""
+        self.accepted: Accepted | None = None
+        """What was handed on last."""
 
     def start(self) -> None:
         """Reads the file; a bad one leaves what the store has."""
@@ -69,8 +82,11 @@ class FileSource:
         return []
 
     def submit(self, number: int, loaded: Loaded) -> None:
-        """Hands it to the reconciler."""
-        self.reconciler.submit(Accepted(number, loaded.desired, loaded.folder, loaded.document.located))
+        """Hands it to the reconciler, and to whoever else wants to know."""
+        if self.on_accepted is not None:
+            self.on_accepted(loaded.desired, loaded.folder)
+        self.accepted = Accepted(number, loaded.desired, loaded.folder, loaded.document.located)
+        self.reconciler.submit(self.accepted)
 
     def report(self, problems: list[Problem]) -> None:
         """Keeps and logs what is wrong."""

@@ -185,8 +185,9 @@ impl Record {
 
     /// A record for a request whose head was accepted now.
     #[must_use]
-    pub fn accept(core: &Core, endpoint: Option<Endpoint>, protocol: Protocol) -> Self {
+    pub fn accept(core: &Core, caller: &Caller, endpoint: Option<Endpoint>, protocol: Protocol) -> Self {
         core.counters.lock().received += 1;
-        Self::begin(core.mint(), endpoint, protocol, clock::now())
+        let ends = Some(Rc::clone(caller.ends()));
+        Self { ends, ..Self::begin(core.mint(), endpoint, protocol, clock::now()) }
     }
 }

@@ -1,12 +1,14 @@
 //! Who is at the other end of a connection, judged again for each request: a ticket skips the checks of a handshake, and
 //! a connection may outlive certificate, revocation list and plan.
 
+use crate::ends::Ends;
 use crate::programmed::{Listener, Programmed};
 use dpu_policy::{TenantIndex, TokenCache};
 use dpu_tls::{Asked, Client, PeerIdentity};
 use dpu_types::{Reason, Refusal};
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 /// What a client library that insists on a key sends instead of one, to be known by its certificate. It is only looked
 /// at on connections that have one; elsewhere it is a key like any other, and nobody's.
@@ -15,6 +17,7 @@ const NO_KEY: &[u8] = b"Bearer client-certificate";
 /// One connection's client.
 pub struct Caller {
     listener: SocketAddr,
+    ends: Rc<Ends>,
     sni: Option<String>,
     client: Option<Client>,
     judged: RefCell<Judged>,
@@ -32,9 +35,14 @@ struct Judged {
 impl Caller {
     /// The client of a connection that `listener` has just taken.
     #[must_use]
-    pub fn new(listener: &Listener, peer: PeerIdentity) -> Self {
+    pub fn new(listener: &Listener, ends: Ends, peer: PeerIdentity) -> Self {
         let judged = RefCell::new(Judged { by: 0, allowed: Ok(()), tenant: None });
-        Self { listener: listener.address, sni: peer.sni, client: peer.client, judged }
+        Self { listener: listener.address, ends: Rc::new(ends), sni: peer.sni, client: peer.client, judged }
+    }
+
+    /// The ends of its connection.
+    pub const fn ends(&self) -> &Rc<Ends> {
+        &self.ends
     }
 
     /// Whether a request for `host` (lower case, no port; empty where HTTP/1.0 named none) may come this way.

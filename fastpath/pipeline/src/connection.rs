@@ -2,6 +2,7 @@
 
 use crate::caller::Caller;
 use crate::core::Core;
+use crate::ends::Ends;
 use crate::programmed::Listener;
 use crate::wire::Wire;
 use crate::{h1, h2};
@@ -39,7 +40,7 @@ pub async fn accept(core: Rc<Core>, sockets: TcpListener, address: SocketAddr) {
         // The listener of the plan of this moment: a reload changes certificates and limits of new connections.
         let Some(listener) = current(&core, address) else { return };
         match accepted {
-            Ok((tcp, _)) => take(&core, tcp, listener),
+            Ok((tcp, client)) => take(&core, tcp, client, listener),
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(ACCEPT_PAUSE_MS)).await,
         }
     }
@@ -50,21 +51,29 @@ fn current(core: &Core, address: SocketAddr) -> Option<Arc<Listener>> {
     plan.as_ref()?.listeners.iter().find(|listener| listener.address == address).map(Arc::clone)
 }
 
-fn take(core: &Rc<Core>, tcp: TcpStream, listener: Arc<Listener>) {
+fn take(core: &Rc<Core>, tcp: TcpStream, client: SocketAddr, listener: Arc<Listener>) {
     core.counters.lock().connections += 1;
     let open = Connection::open(&listener.open);
     if open.count > listener.limits.connections_max {
         core.refuse_connection(Reason::ConnectionsFull);
         return;
     }
-    spawn_local(serve(Rc::clone(core), tcp, listener, open));
+    spawn_local(serve(Rc::clone(core), tcp, client, listener, open));
 }
 
-async fn serve(core: Rc<Core>, tcp: TcpStream, listener: Arc<Listener>, _open: Connection) {
+async fn serve(
+    core: Rc<Core>,
+    tcp: TcpStream,
+    client: SocketAddr,
+    listener: Arc<Listener>,
+    _open: Connection,
+) {
     // A token is a small write that must not wait for the one before it to be acknowledged.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
+    // Not the listener's address: that may be a wildcard, and the packet stage may have chosen another port.
+    let Ok(server) = tcp.local_addr() else { return };
     let limit = listener.limits.handshake_timeout;
     let io = match timeout(limit, handshake(&listener.tls.config, tcp)).await {
         Ok(Ok(io)) => io,
@@ -74,7 +83,7 @@ async fn serve(core: Rc<Core>, tcp: TcpStream, listener: Arc<Listener>, _open: C
     let peer = dpu_tls::peer_identity(io.get_ref().1, listener.tls.trust.id());
     core.counters.lock().handshakes.take(&peer);
     let is_h2 = peer.alpn == dpu_tls::Alpn::H2;
-    let caller = Caller::new(&listener, peer);
+    let caller = Caller::new(&listener, Ends::new(client, server, &listener.name), peer);
     if is_h2 {
         h2::serve(&core, io, &listener, caller).await;
     } else {

@@ -120,7 +120,7 @@ impl Connection<'_> {
             Err(refusal) => return self.refuse_head(&refusal).await,
         };
         let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
-        let mut record = Record::accept(&self.core, endpoint, Protocol::H1);
+        let mut record = Record::accept(&self.core, &self.caller, endpoint, Protocol::H1);
         let keep_alive = head.keep_alive && self.may_ask_again();
         let mut framing = Framing { keep_alive, http10: head.http10, bodiless: head.bodiless };
         let request = match &head.request {

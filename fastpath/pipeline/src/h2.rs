@@ -93,7 +93,7 @@ async fn read_on(
     shared: &Rc<Shared>,
 ) -> Begun {
     let endpoint = head.request.as_ref().ok().map(|request| request.endpoint);
-    let mut record = Record::accept(core, endpoint, Protocol::H2);
+    let mut record = Record::accept(core, shared.caller(), endpoint, Protocol::H2);
     let request = match head.request {
         Ok(request) => request,
         Err(refusal) => return refuse(core, record, &refusal, None).allowing(head.allow),

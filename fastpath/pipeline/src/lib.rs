@@ -18,6 +18,7 @@ mod core;
 mod core_thread;
 pub mod counters;
 mod credit;
+mod ends;
 mod exchange;
 mod fast_path;
 mod files;

@@ -1,9 +1,11 @@
 //! The decision record: what was decided about one request and how it ended. One JSON line each.
 
 use crate::clock;
+use crate::ends::Ends;
 use dpu_policy::{Edit, TenantIndex, Why};
 use dpu_types::{Endpoint, MonoNs, Reason, RequestId, Trace};
 use serde::Serialize;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// HTTP version of a request.
@@ -73,6 +75,8 @@ pub struct Record {
     pub endpoint: Option<Endpoint>,
     /// HTTP version.
     pub protocol: Protocol,
+    /// The connection that it came on.
+    pub ends: Option<Rc<Ends>>,
     /// The model's name in the request.
     pub model_asked: Option<Arc<str>>,
     /// Our name of the model.
@@ -139,6 +143,7 @@ impl Record {
             owner: None,
             endpoint,
             protocol,
+            ends: None,
             model_asked: None,
             model: None,
             arm: None,
@@ -186,6 +191,9 @@ impl Record {
             tenant: self.tenant.as_deref(),
             endpoint: self.endpoint.map(Endpoint::label),
             protocol: if self.protocol == Protocol::H2 { "h2" } else { "h1" },
+            listener: self.ends.as_deref().map(|ends| &*ends.listener),
+            client: self.ends.as_deref().map(|ends| &*ends.client),
+            server: self.ends.as_deref().map(|ends| &*ends.server),
             model_asked: self.model_asked.as_deref(),
             model: self.model.as_deref(),
             arm: self.arm.as_deref(),
@@ -234,6 +242,9 @@ struct Line<'r> {
     tenant: Option<&'r str>,
     endpoint: Option<&'r str>,
     protocol: &'r str,
+    listener: Option<&'r str>,
+    client: Option<&'r str>,
+    server: Option<&'r str>,
     model_asked: Option<&'r str>,
     model: Option<&'r str>,
     arm: Option<&'r str>,
@@ -301,6 +312,9 @@ mod tests {
         let mut record =
             Record::begin(RequestId([7; 16]), Some(Endpoint::ChatCompletions), Protocol::H2, MonoNs(0));
         record.tenant = Some(Arc::from("a\"b\n"));
+        let (client, server) =
+            ("198.51.100.7:40000".parse().unwrap(), "[2001:db8::10]:8444".parse().unwrap());
+        record.ends = Some(Rc::new(Ends::new(client, server, &Arc::from("public"))));
         record.first_token = Some(MonoNs(2_500_000));
         let mut out = Vec::new();
         record.write_line(Reason::ClientGone, MonoNs(4_000_000), &mut out);
@@ -308,6 +322,10 @@ mod tests {
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(line["tenant"], "a\"b\n");
         assert_eq!(line["outcome"], "client_gone");
+        assert_eq!(
+            (&line["client"], &line["server"], &line["listener"]),
+            (&"198.51.100.7:40000".into(), &"[2001:db8::10]:8444".into(), &"public".into())
+        );
         assert_eq!(line["reason"], "client_gone");
         assert_eq!(line["ttft_ms"], 2.5);
         assert_eq!(line["duration_ms"], 4.0);

@@ -110,3 +110,22 @@ def test_revision_that_this_build_refuses_leaves_the_good_plan(tmp_path: Path) -
     agent.restart()
     assert agent.target.plan.revision == 1
     assert "revision 2" in str(agent.source.problems[0])
+
+
+def test_what_is_accepted_is_told_to_the_agent_s_own_parts_also_after_a_restart(tmp_path: Path) -> None:
+    agent = Agent(tmp_path, TEXT)
+    told: list[tuple[int, str]] = []
+    for _ in range(2):
+        agent.source = FileSource(
+            agent.file,
+            agent.store,
+            agent.reconciler,
+            agent.seen,
+            lambda desired, folder: told.append((desired.telemetry.flows.entries_max, folder)),
+        )
+        agent.source.start()
+        agent.reload(TEXT + "telemetry: { flows: { entries_max: 99 } }\n")
+        agent.reload("nonsense")
+        agent.restart()
+    folder = str(tmp_path)
+    assert told == [(65_536, folder), (99, folder), (99, folder), (99, folder)]

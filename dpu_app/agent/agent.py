@@ -1,30 +1,33 @@
-"""A running agent: builds its parts, puts them together, and waits for signals."""
+"""Builds the agent's parts, puts them together, and waits for signals."""
 
 from __future__ import annotations
 
 import signal
 import threading
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from dpu_app.agent.flows import XdpFlows
+from dpu_app.agent.packet_metrics import PacketMetrics
 from dpu_app.reconcile.reconciler import Reconciler
 from dpu_app.reconcile.source import FileSource
 from dpu_app.store.revisions import Store
-from dpu_app.targets.base import Target, TargetUnavailable
+from dpu_app.targets.base import Target
 from dpu_app.targets.fastpath import FastPathTarget
 from dpu_app.targets.packet.target import XdpOptions, XdpTarget
 from dpu_app.targets.unserved import PacketUnserved
 from dpu_app.telemetry.agent_metrics import AgentMetrics
+from dpu_app.telemetry.flows.follow import SOCKET_NAME
+from dpu_app.telemetry.flows.service import FlowTelemetry
+from dpu_app.telemetry.flows.settings import FlowSettings
 from dpu_app.telemetry.health import HealthServer, Readiness
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="agent")
 # Waited for with sigwait, so they are blocked in every thread; no handler runs in the middle of something.
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
-AGE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,10 @@ class AgentOptions:
     """Program the packet stage of the file by XDP."""
     force: bool = False
     """Take its interface from somebody else's program."""
+    journal: Path | None = None
+    """The request journal of dpu-fastpath: what flow records say of requests."""
+    flows_socket: Path | None = None
+    """Where `dpu-agent flows` connects; in the state directory when left out."""
 
 
 class Agent:
@@ -54,15 +61,24 @@ class Agent:
         self.xdp = XdpTarget(XdpOptions(force=options.force), self.store.good) if options.xdp else None
         # Listeners are bound before frames are steered to them.
         packet: Target = self.xdp or PacketUnserved()
+        self.flows = XdpFlows(self.xdp) if self.xdp else None
         self.targets: tuple[Target, ...] = (FastPathTarget(options.fastpath_socket), packet)
         self.reconciler = Reconciler(self.store, self.targets, metrics)
         self.source = FileSource(options.config, self.store, self.reconciler, metrics)
-        self._stopped = threading.Event()
         try:
+            self.telemetry = self.flow_telemetry(options, registry)
             self.health = HealthServer(options.http, registry, self.readiness)
         except OSError:
             self.store.close()
             raise
+
+    def flow_telemetry(self, options: AgentOptions, registry: CollectorRegistry) -> FlowTelemetry | None:
+        """The flow records of the packet stage, where it is ours. Raises OSError where the socket cannot be bound."""
+        if self.flows is None:
+            return None
+        registry.register(PacketMetrics(self.flows))
+        socket = options.flows_socket or options.state_dir / SOCKET_NAME
+        return FlowTelemetry(self.flows, options.journal, FlowSettings(), registry, socket)
 
     def readiness(self) -> Readiness:
         """Everything accepted is programmed everywhere, and the file has no problems."""
@@ -76,31 +92,31 @@ class Agent:
         self.source.start()
         if self.store.latest is None and self.source.problems:
             return self.close(1)
-        threads = [threading.Thread(target=self.reconciler.run, name="reconcile")]
-        if self.xdp is not None:
-            threads.append(threading.Thread(target=self.age_flows, args=(self.xdp,), name="age"))
-        for thread in threads:
-            thread.start()
+        worker = threading.Thread(target=self.reconciler.run, name="reconcile")
+        worker.start()
+        self.take_up_settings()
+        if self.flows is not None and self.telemetry is not None:
+            self.flows.start()
+            self.telemetry.start()
         while (received := signal.sigwait(SIGNALS)) == signal.SIGHUP:
             log.info("reloading")
             self.source.reload()
+            self.take_up_settings()
+            if self.telemetry is not None:
+                self.telemetry.reopen()
         log.info("stopping; what is programmed lives on", signal=signal.Signals(received).name)
         self.reconciler.stop()
-        self._stopped.set()
-        for thread in threads:
-            thread.join()
+        worker.join()
+        if self.flows is not None and self.telemetry is not None:
+            self.telemetry.stop()
+            self.flows.stop()
         return self.close(0)
 
-    def age_flows(self, xdp: XdpTarget) -> None:
-        """Until the agent stops: ends old flows, a round a second. A table that takes long is walked less often."""
-        pause_s = AGE_INTERVAL_S
-        while not self._stopped.wait(pause_s):
-            began = time.monotonic()
-            try:
-                xdp.age()
-            except TargetUnavailable as error:
-                log.warning("flows cannot be aged", why=str(error))
-            pause_s = max(AGE_INTERVAL_S, 10 * (time.monotonic() - began))
+    def take_up_settings(self) -> None:
+        """What the accepted file says to the agent itself."""
+        accepted = self.source.accepted
+        if self.telemetry is not None and accepted is not None:
+            self.telemetry.configure(FlowSettings.of(accepted.desired.telemetry.flows, accepted.folder))
 
     def close(self, status: int) -> int:
         """Lets go of everything; what is programmed stays. Returns `status`."""
