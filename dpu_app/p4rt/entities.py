@@ -20,7 +20,8 @@ from dpu_app.model.plan_packet import (
     reverse,
 )
 from dpu_app.p4rt import addresses
-from dpu_app.p4rt.codec import Call, Entries, Key
+from dpu_app.p4rt.codec import Call, EntityError, Entries, Key
+from dpu_app.p4rt.stubs import code
 
 BANKED = ("vip", "acl", "meter_source", "steer", "reverse")
 """The tables whose keys begin with the bank."""
@@ -202,8 +203,11 @@ def steer_of(found: Entries) -> tuple[PlanSteer, ...]:
 
 
 def plan_steer(service: int, buckets: dict[int, tuple[int, int]]) -> PlanSteer:
-    """The buckets of one service."""
+    """The buckets of one service. Raises EntityError where there are too many groups."""
     groups = {group: index for index, group in enumerate(sorted(set(buckets.values())))}
+    if len(groups) > GROUPS_MAX:
+        what = f"steer: service {service} has {len(groups)} listener groups; there may be {GROUPS_MAX}"
+        raise EntityError(code.RESOURCE_EXHAUSTED, what)
     layout = bytearray([NO_GROUP]) * STEER_BUCKETS
     for bucket, group in buckets.items():
         layout[bucket] = groups[group]
