@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 MAPPED = 0xFFFF << 32
 """The first address of ::ffff:0:0/96."""
-ALL = (1 << 128) - 1
+MASKS = tuple(((1 << length) - 1) << (128 - length) for length in range(129))
 
 
 def address_to_int(text: str) -> int:
-    """128 bits of an address."""
-    address = ipaddress.ip_address(text)
-    return MAPPED | int(address) if address.version == 4 else int(address)
+    """128 bits of an address. (`inet_pton` is a tenth of the time of `ipaddress`, and there may be 262,144 entries.)"""
+    if ":" in text:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
+    return MAPPED | int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
 
 
 def address_from_int(value: int) -> str:
@@ -24,7 +26,7 @@ def address_from_int(value: int) -> str:
 
 def mask(length: int, bits: int = 128) -> int:
     """`length` ones, then zeros."""
-    return ((1 << length) - 1) << (bits - length)
+    return MASKS[length] >> (128 - bits)
 
 
 def mask_length(value: int, bits: int = 128) -> int | None:
@@ -33,12 +35,10 @@ def mask_length(value: int, bits: int = 128) -> int | None:
     return length if value == mask(length, bits) else None
 
 
-def prefix_to_key(text: str) -> tuple[int, int, int]:
-    """First address, mask, and length of 128 of a prefix."""
-    prefix = ipaddress.ip_network(text)
-    length = prefix.prefixlen + (96 if prefix.version == 4 else 0)
-    first = int(prefix.network_address) | (MAPPED if prefix.version == 4 else 0)
-    return first, mask(length), length
+def prefix_to_key(text: str) -> tuple[int, int]:
+    """First address, and length of 128, of a prefix without host bits."""
+    address, _slash, length = text.partition("/")
+    return address_to_int(address), int(length) + (0 if ":" in address else 96)
 
 
 def prefix_from_key(first: int, length: int) -> str:
@@ -53,7 +53,6 @@ def holds_ipv4(first: int, length: int) -> bool:
     return length < 96 and MAPPED & mask(length) == first
 
 
-def never_matches(text: str) -> bool:
-    """Whether it is an IPv6 prefix inside ::ffff:0:0/96: frames from there end as `packet_address`."""
-    prefix = ipaddress.ip_network(text)
-    return prefix.version == 6 and prefix.prefixlen >= 96 and int(prefix.network_address) >> 32 == 0xFFFF
+def never_matches(text: str, first: int, length: int) -> bool:
+    """Whether it is written as IPv6 and inside ::ffff:0:0/96: frames from there end as `packet_address`."""
+    return length >= 96 and first >> 32 == 0xFFFF and ":" in text

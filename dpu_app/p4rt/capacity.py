@@ -7,25 +7,26 @@ from collections.abc import Iterator
 
 from dpu_app.model.plan_packet import METER_BUCKETS, PlanPacket, PlanTables
 from dpu_app.model.problem import Problem
-from dpu_app.p4rt.entities import cells_of, rows
+from dpu_app.p4rt.codec import Entries
+from dpu_app.p4rt.entities import cells_of
 from dpu_app.p4rt.schema import Schema
 
 PLACES = {"vip": "vips", "acl": "acl", "meter_source": "meters", "steer": "steer", "reverse": "steer"}
 
 
-def problems(packet: PlanPacket | None, schema: Schema) -> list[Problem]:
-    """Everything about the packet part of a plan that the target cannot have."""
+def problems(packet: PlanPacket | None, wanted: Entries, schema: Schema) -> list[Problem]:
+    """Everything about the packet part of a plan, and its entries in a bank, that the target cannot have."""
     if packet is None:
         return []
     if packet.programmed_by == "p4runtime":
         what = "a controller programs the tables over P4Runtime, and this target is programmed by the agent"
         return [Problem(what, "set programmed_by: agent, or leave this target out", "packet.programmed_by")]
-    return [*too_many(packet.tables, schema), *meters(packet.tables, schema)]
+    return [*too_many(wanted, schema), *meters(packet.tables, schema)]
 
 
-def too_many(tables: PlanTables, schema: Schema) -> Iterator[Problem]:
+def too_many(wanted: Entries, schema: Schema) -> Iterator[Problem]:
     """Both banks are in one table: a plan may fill half of it."""
-    counts = Counter(row.key.table for row in rows(tables, 0))
+    counts = Counter(key.table for key in wanted)
     for name, count in counts.items():
         room = schema.table(name).size // 2
         if count > room:

@@ -26,6 +26,9 @@ from dpu_app.p4rt.stubs import code
 BANKED = ("vip", "acl", "meter_source", "steer", "reverse")
 """The tables whose keys begin with the bank."""
 PORT_MASK = 0xFFFF
+PERMIT = Call("permit")
+ALL_OF_IPV4 = (addresses.MAPPED, 96, 0)
+"""0.0.0.0/0 with any port: first address, length of 128, port."""
 GROUPS_MAX = NO_GROUP
 """Listener groups of a service: a bucket names one in a byte."""
 
@@ -44,6 +47,11 @@ class Row(NamedTuple):
 def entries(tables: PlanTables, bank: int) -> Entries:
     """Every entry of a bank."""
     return {row.key: row.call for row in rows(tables, bank)}
+
+
+def of_bank(found: Entries, bank: int) -> Entries:
+    """The same entries in another bank."""
+    return {key._replace(match=(bank, *key.match[1:])): call for key, call in found.items()}
 
 
 def rows(tables: PlanTables, bank: int) -> Iterator[Row]:
@@ -75,11 +83,10 @@ def vip_rows(vips: Iterable[PlanVip], bank: int) -> Iterator[Row]:
             yield Row(Key("vip", (bank, address, 0, 0)), Call("service", (0,)), path)
 
 
-def acl_key(bank: int, service: int, source: str, port: int) -> Key:
+def acl_key(bank: int, service: int, first: int, length: int, port: int) -> Key:
     """The key of an ACL entry with the priority that makes the longest prefix win, then the specific port."""
-    first, mask, length = addresses.prefix_to_key(source)
     ports = (port, PORT_MASK) if port else (0, 0)
-    return Key("acl", (bank, service, (first, mask), ports), acl_priority(length, port))
+    return Key("acl", (bank, service, (first, addresses.mask(length)), ports), acl_priority(length, port))
 
 
 def acl_priority(length: int, port: int) -> int:
@@ -93,18 +100,18 @@ def acl_rows(acl: Iterable[PlanAcl], bank: int) -> Iterator[Row]:
     guarded: dict[int, str] = {}
     open_ipv4: set[int] = set()
     for i, item in enumerate(acl):
-        if addresses.never_matches(item.source):
+        first, length = addresses.prefix_to_key(item.source)
+        if addresses.never_matches(item.source, first, length):
             continue
-        key = acl_key(bank, item.service, item.source, item.port)
-        yield Row(key, Call("deny", (int(item.deny),)) if item.deny else Call("permit"), f"packet.acl[{i}]")
-        first, _mask, length = addresses.prefix_to_key(item.source)
+        call = Call("deny", (int(item.deny),)) if item.deny else PERMIT
+        yield Row(acl_key(bank, item.service, first, length, item.port), call, f"packet.acl[{i}]")
         if addresses.holds_ipv4(first, length):
             guarded.setdefault(item.service, f"packet.acl[{i}]")
-        if item.source == "0.0.0.0/0" and not item.port:
+        if (first, length, item.port) == ALL_OF_IPV4:
             open_ipv4.add(item.service)
     for service, path in guarded.items():
         if service not in open_ipv4:
-            yield Row(acl_key(bank, service, "0.0.0.0/0", 0), Call("permit"), path)
+            yield Row(acl_key(bank, service, *ALL_OF_IPV4), PERMIT, path)
 
 
 def cells(tables: PlanTables) -> Cells:
@@ -170,9 +177,10 @@ def acl_of(found: Entries) -> tuple[PlanAcl, ...]:
         if addresses.holds_ipv4(source[0], length):
             covering[service].append((acl_priority(length, ports[0]), ports[0], deny))
     for service, wide in covering.items():
+        if (service, "0.0.0.0/0", 0) in explicit:
+            continue  # above all of them
         for port, deny in said_of_ipv4(wide).items():
-            if (service, "0.0.0.0/0", 0) not in explicit:
-                explicit.setdefault((service, "0.0.0.0/0", port), deny)
+            explicit.setdefault((service, "0.0.0.0/0", port), deny)
     return tuple(PlanAcl(*place, deny) for place, deny in sorted(explicit.items()))
 
 

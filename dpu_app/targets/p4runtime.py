@@ -63,10 +63,11 @@ class P4RuntimeTarget:
 
     def apply(self, plan: Plan) -> bool:
         """See Target."""
-        problems = capacity.problems(plan.packet, self.schema)
+        wanted = entities.entries(tables_of(plan), 0)
+        problems = capacity.problems(plan.packet, wanted, self.schema)
         if problems:
             raise TargetRefused(self.name, tuple(problems[:PROBLEMS_MAX]))
-        return self._asked(lambda: self._apply(plan))
+        return self._asked(lambda: self._apply(plan, wanted))
 
     def read_back(self) -> Programmed:
         """See Target. Reads everything on first contact, after a reconnect, and after `verify_interval_s`."""
@@ -107,22 +108,22 @@ class P4RuntimeTarget:
 
     # --- writing ----------------------------------------------------------------------------------------
 
-    def _apply(self, plan: Plan) -> bool:
-        tables = tables_of(plan)
-        has = self.banks.snapshot(entities.entries(tables, 0))
+    def _apply(self, plan: Plan, wanted: Entries) -> bool:
+        """`wanted` are the plan's entries in bank 0."""
+        has = self.banks.snapshot(wanted)
         digest = self.digest(plan)
         if self._seen(has).digest == digest and has.words[:2] == (plan.revision, plan.epoch):
             return False
         self._verified = None
-        if has.content() != content_hash(entities.entries(tables, 0), rates_of(tables)):
-            self._program(tables, has)
+        if has.content() != (digest[CONTENT_BYTES:] or content_hash({}, {})):
+            self._program(tables_of(plan), wanted, has)
         self._say(Words(plan.revision, plan.epoch, int.from_bytes(digest, "big")))
         return True
 
-    def _program(self, tables: PlanTables, has: Snapshot) -> None:
+    def _program(self, tables: PlanTables, wanted: Entries, has: Snapshot) -> None:
         """The content of a plan becomes live. Raises TargetRefused with the device as it was."""
         bank, rates = 1 - has.active, rates_of(tables)
-        wanted = entities.entries(tables, bank)
+        wanted = entities.of_bank(wanted, bank)
         try:
             self.banks.fill(has.of_bank(bank), wanted)
             self._verify(bank, wanted)

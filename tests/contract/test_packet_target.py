@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from dpu_app.model.plan import EMPTY_PLAN
-from dpu_app.model.plan_packet import PlanAcl, PlanBucket, PlanTables
+from dpu_app.model.plan_packet import PlanBucket, PlanTables, PlanVip
 from dpu_app.p4rt import entities
 from dpu_app.targets.base import TargetRefused
 from tests.contract.packet_backends import BACKENDS, Device
-from tests.unit.dpu_app.p4rt.packet_samples import DENIED, TABLES, packet, packet_plan, with_acl
+from tests.unit.dpu_app.p4rt.packet_samples import TABLES, packet, packet_plan, with_acl
 
 
 @pytest.fixture(params=BACKENDS)
@@ -98,10 +98,10 @@ def test_plan_of_another_writer_is_refused(device: Device) -> None:
 
 def test_too_many_entries_are_refused_and_nothing_changes(device: Device) -> None:
     device.target.apply(packet_plan())
-    many = tuple(PlanAcl(1, f"10.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}/32", 0, DENIED) for i in range(262_145))
+    many = tuple(PlanVip(1, f"10.0.{i >> 8}.{i & 255}", 6, 443) for i in range(1, 1_026))
     with pytest.raises(TargetRefused) as refused:
-        device.target.apply(packet_plan(with_acl(*many), epoch=2))
-    assert [problem.path for problem in refused.value.problems] == ["packet.acl"]
+        device.target.apply(packet_plan(replace(TABLES, vips=many), epoch=2))
+    assert "packet.vips" in [problem.path for problem in refused.value.problems]
     assert same(device.tables(), TABLES)
 
 

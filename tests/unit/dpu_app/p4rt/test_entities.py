@@ -98,6 +98,7 @@ def test_ternary_acl_decides_like_the_longest_prefix(acl: tuple[PlanAcl, ...], s
 
 
 @given(acls, st.sampled_from(["198.51.100.7", "2001:db8::1"]), st.sampled_from([53, 80, 443]))
+@example((PlanAcl(1, "::/33", 53, DENIED), PlanAcl(1, "::/0", 0, 0)), "198.51.100.7", 53)
 def test_entries_without_a_guard_mean_the_same_as_tables(acl: tuple[PlanAcl, ...], source: str, port: int) -> None:
     """A controller writes `::/0` for both families: it is read as the two prefixes that it is."""
     raw = {row.key: row.call for item in acl for row in rows(PlanTables(acl=(item,)), 0)}
