@@ -1,4 +1,5 @@
-"""The contract of every target: stub, chaos without faults, and the fast path's own server over a real socket."""
+"""The contract of every target: stub, chaos without faults, the fast path's own server over a real socket, and P4Runtime
+over a DPL-like server and over ours. The packet tables of the latter are tried in test_packet_target.py."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from dpu_app.targets.chaos import ChaosTarget
 from dpu_app.targets.fastpath import FastPathTarget
 from dpu_app.targets.stub import StubTarget
 from tests.contract.fake_native import FakeNative
+from tests.contract.packet_backends import DplDevice, ServerDevice
 from tests.unit.dpu_app.samples import other_plan, plan
 
 
@@ -34,7 +36,19 @@ def fastpath(folder: Path) -> Iterator[Target]:
     server.close()
 
 
-@pytest.fixture(params=[stub, chaos, fastpath])
+def p4runtime_dpl(_folder: Path) -> Iterator[Target]:
+    device = DplDevice()
+    yield device.target
+    device.close()
+
+
+def p4runtime_server(_folder: Path) -> Iterator[Target]:
+    device = ServerDevice()
+    yield device.target
+    device.close()
+
+
+@pytest.fixture(params=[stub, chaos, fastpath, p4runtime_dpl, p4runtime_server])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     make: Callable[[Path], Iterator[Target]] = request.param
     yield from make(tmp_path)
