@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import signal
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -15,17 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dpu_app.agent.agent import SIGNALS, Agent, AgentOptions
+from dpu_app.agent import command
 from dpu_app.compile.plan import compile_plan
 from dpu_app.compile.summary import tables
 from dpu_app.model.desired import Desired
 from dpu_app.model.plan import EMPTY_PLAN, Plan
-from dpu_app.store.disk import StoreError
 from dpu_app.store.load import LoadError, load_file
-from dpu_app.targets.base import TargetError
-from dpu_app.telemetry import log as logs
 from dpu_app.telemetry.flows import follow
-from dpu_app.telemetry.log import Level
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="agent")
 
@@ -66,55 +60,13 @@ def check(
 
 
 @app.command()
-def run(
-    config: Annotated[Path, typer.Option(help="The desired-state file; SIGHUP reads it again.")],
-    fastpath_socket: Annotated[str, typer.Option(help="Unix socket of dpu-fastpath.")],
-    state_dir: Annotated[Path, typer.Option(help="Folder of the revisions; one agent at a time.")],
-    http: Annotated[str, typer.Option(help="IP:PORT of /livez, /readyz and /metrics.")] = "127.0.0.1:9465",
-    xdp: Annotated[bool, typer.Option("--xdp", help="Program the file's packet section by XDP.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Take the interface from an XDP program of somebody else.")
-    ] = False,
-    journal: Annotated[
-        Path | None, typer.Option(help="The journal of dpu-fastpath: flow records say what was asked on a flow.")
-    ] = None,
-    flows_socket: Annotated[
-        Path | None, typer.Option(help="Where `dpu-agent flows` connects; STATE_DIR/flows.sock when left out.")
-    ] = None,
-    log_level: Annotated[Level, typer.Option(help="Least level that is logged.")] = Level.INFO,
-) -> None:
-    """Keep the fast path programmed with what the file says, until SIGTERM. The fast path lives on after it.
-
-    A file that is bad, or refused by a target, keeps the last good state; logs, /readyz and metrics say why.
-    """
-    logs.configure("dpu-agent", log_level)
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        agent = Agent(
-            AgentOptions(
-                config=config,
-                fastpath_socket=fastpath_socket,
-                state_dir=state_dir,
-                http=http,
-                xdp=xdp,
-                force=force,
-                journal=journal,
-                flows_socket=flows_socket,
-            )
-        )
-    except (StoreError, TargetError, OSError, ValueError) as error:
-        log.error("cannot start", why=str(error))
-        raise typer.Exit(1) from error
-    raise typer.Exit(agent.run())
-
-
-@app.command()
 def schema() -> None:
     """Print the JSON Schema of the desired state, for editors that complete and explain."""
     print(json.dumps(Desired.model_json_schema(), indent=2))
 
 
+app.command()(command.run)
+app.command()(command.status)
 app.command()(follow.flows)
 
 

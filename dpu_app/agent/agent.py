@@ -10,13 +10,17 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
+from dpu_app.agent.controller import XdpBackend
 from dpu_app.agent.flows import XdpFlows
 from dpu_app.agent.packet_metrics import PacketMetrics
+from dpu_app.p4rt.options import ClientOptions, OptionsError, ServerOptions
+from dpu_app.p4rt.server import Server, serve
 from dpu_app.reconcile.reconciler import Reconciler
 from dpu_app.reconcile.source import FileSource
 from dpu_app.store.revisions import Store
 from dpu_app.targets.base import Target
 from dpu_app.targets.fastpath import FastPathTarget
+from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet.target import XdpOptions, XdpTarget
 from dpu_app.targets.unserved import PacketUnserved
 from dpu_app.telemetry.agent_metrics import AgentMetrics
@@ -46,6 +50,10 @@ class AgentOptions:
     """The request journal of dpu-fastpath: what flow records say of requests."""
     flows_socket: Path | None = None
     """Where `dpu-agent flows` connects; in the state directory when left out."""
+    p4runtime: ClientOptions | None = None
+    """Program the packet stage of the file on this device over P4Runtime."""
+    p4runtime_server: ServerOptions | None = None
+    """Serve P4Runtime in front of XDP."""
 
 
 class Agent:
@@ -60,17 +68,27 @@ class Agent:
             log.error("passed over", why=damage)
         self.xdp = XdpTarget(XdpOptions(force=options.force), self.store.good) if options.xdp else None
         # Listeners are bound before frames are steered to them.
-        packet: Target = self.xdp or PacketUnserved()
+        packet: list[Target] = [target for target in (self.xdp, device_of(options)) if target]
+        packet = packet or [PacketUnserved()]
         self.flows = XdpFlows(self.xdp) if self.xdp else None
-        self.targets: tuple[Target, ...] = (FastPathTarget(options.fastpath_socket), packet)
+        self.targets: tuple[Target, ...] = (FastPathTarget(options.fastpath_socket), *packet)
         self.reconciler = Reconciler(self.store, self.targets, metrics)
         self.source = FileSource(options.config, self.store, self.reconciler, metrics)
         try:
             self.telemetry = self.flow_telemetry(options, registry)
+            self.p4runtime = self.p4runtime_server(options)
             self.health = HealthServer(options.http, registry, self.readiness)
-        except OSError:
+        except (OSError, OptionsError):
             self.store.close()
             raise
+
+    def p4runtime_server(self, options: AgentOptions) -> Server | None:
+        """The server in front of XDP, where it is asked for. Raises OptionsError."""
+        if options.p4runtime_server is None:
+            return None
+        if self.xdp is None:
+            raise OptionsError("the P4Runtime server stands in front of XDP: start dpu-agent with --xdp too")
+        return serve(XdpBackend(self.xdp, options.state_dir), options.p4runtime_server)
 
     def flow_telemetry(self, options: AgentOptions, registry: CollectorRegistry) -> FlowTelemetry | None:
         """The flow records of the packet stage, where it is ours. Raises OSError where the socket cannot be bound."""
@@ -120,8 +138,15 @@ class Agent:
 
     def close(self, status: int) -> int:
         """Lets go of everything; what is programmed stays. Returns `status`."""
+        if self.p4runtime is not None:
+            self.p4runtime.close()
         self.health.close()
         for target in self.targets:
             target.close()
         self.store.close()
         return status
+
+
+def device_of(options: AgentOptions) -> P4RuntimeTarget | None:
+    """The P4Runtime device that is programmed, if there is one. Raises OptionsError."""
+    return P4RuntimeTarget(options.p4runtime) if options.p4runtime is not None else None

@@ -1,5 +1,7 @@
-"""The contract of every target: stub, chaos without faults, the fast path's own server over a real socket, and P4Runtime
-over a DPL-like server and over ours. The packet tables of the latter are tried in test_packet_target.py."""
+"""The contract of every target: stub, chaos without faults, the fast path's own server, XDP, and P4Runtime devices.
+
+Packet tables are tried in test_packet_target.py.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from dpu_app.model.plan import EMPTY_PLAN
 from dpu_app.targets.base import Target
 from dpu_app.targets.chaos import ChaosTarget
 from dpu_app.targets.fastpath import FastPathTarget
+from dpu_app.targets.packet.target import XdpTarget
 from dpu_app.targets.stub import StubTarget
 from tests.contract.fake_native import FakeNative
 from tests.contract.packet_backends import DplDevice, ServerDevice
@@ -48,7 +51,13 @@ def p4runtime_server(_folder: Path) -> Iterator[Target]:
     device.close()
 
 
-@pytest.fixture(params=[stub, chaos, fastpath, p4runtime_dpl, p4runtime_server])
+def xdp(_folder: Path) -> Iterator[Target]:
+    target = XdpTarget()
+    yield target
+    target.close()
+
+
+@pytest.fixture(params=[stub, chaos, fastpath, xdp, p4runtime_dpl, p4runtime_server])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
     make: Callable[[Path], Iterator[Target]] = request.param
     yield from make(tmp_path)

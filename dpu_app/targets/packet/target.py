@@ -29,6 +29,7 @@ from dpu_app.targets.packet.records import RecordReader
 from dpu_app.targets.packet.render import Contents, contents
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="xdp")
+FRAME_GRACE_S = 0.005
 DEEP_INTERVAL_S = 30.0
 """The whole content of the tables is compared when the agent begins, after every change, and this often."""
 
@@ -176,6 +177,8 @@ class XdpTarget:
             wanted = rendered(maps, packet.tables, acl, bank)
             content = self._write_bank(bank, wanted)
         maps.flip(plan.epoch, bank)
+        if not is_elsewhere:
+            self._clear_bank(1 - bank)
         Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
         self._drop_services(packet.tables)
         self._drop_ways_back(wanted)
@@ -196,6 +199,12 @@ class XdpTarget:
         if found != wanted:
             raise TargetUnavailable("the tables read back differ from what was written: is somebody else writing them?")
         return found.digest()
+
+    def _clear_bank(self, bank: int) -> None:
+        """Empties a bank that no frame reads any more: one that began before the flip is done in microseconds."""
+        time.sleep(FRAME_GRACE_S)
+        maps = self._generation().maps
+        maps.write(bank, rendered(maps, PlanTables(), acl_tables(PlanTables()), bank))
 
     def _make_room(self, packet: PlanPacket, acl: AclTables) -> None:
         """Has a generation that the plan fits in, in force. A flow table of another size is another generation too."""
