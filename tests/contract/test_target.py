@@ -1,5 +1,5 @@
-"""The contract of every target: stub, chaos without faults, the fast path's own server over a real socket, and P4Runtime
-over a DPL-like server and over ours. The packet tables of the latter are tried in test_packet_target.py."""
+"""The contract of every target: stub, chaos without faults, the fast path's own server over a real socket, and
+P4Runtime over a DPL-like server and over ours. Packet tables are tried in test_packet_target.py."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ def attempt(name: str, action: Callable[[], object]) -> None:
     try:
         action()
         say(step=name, ok=True)
-    except P4RuntimeWriteException as error:
-        names = [(item.canonical_code, item.message) for _index, item in error.errors]
+    except P4RuntimeWriteException as failed:
+        names = [(item.canonical_code, item.message) for _index, item in failed.errors]
         say(step=name, ok=False, errors=names)
-    except grpc.RpcError as error:
-        assert isinstance(error, grpc.Call)
+    except grpc.RpcError as raised:
+        error: Any = raised  # gRPC's own ones are calls too, which its types do not say
         say(step=name, ok=False, code=error.code().name, message=error.details())
 
 
