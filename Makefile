@@ -45,6 +45,7 @@ run: setup certs ## the stack in the foreground: ENGINE=llama|echo|openai WORKER
 .PHONY: test
 test: setup certs ## every test: Rust, then Python; skips are printed with their reason
 	@deploy/setup/packages.sh tools
+	@deploy/setup/p4shell.sh
 	@deploy/setup/test.sh $(ARGS)
 
 .PHONY: lint

@@ -173,7 +173,7 @@ class Client:
         """
         self.connect()
         self.may_write()
-        return [failure for batch in self.batches(updates) for failure in self._write(batch)]
+        return [failure for batch in self.batches(updates) for failure in self._write_again(batch)]
 
     def batches(self, updates: Iterable[Update]) -> Iterator[list[tuple[Update, Message]]]:
         """Updates with their messages, as many as fit into one Write."""
@@ -199,6 +199,15 @@ class Client:
         entry = encode(self.schema, update.key, update.call if update.type != DELETE else None)
         entry.idle_timeout_ns = update.idle_timeout_ns
         return v1.Update(type=update.type, entity=v1.Entity(table_entry=entry))
+
+    def _write_again(self, batch: Sequence[tuple[Update, Message]]) -> list[Failure]:
+        """One batch; once more where the device did nothing since our stream ended and we did not know it yet."""
+        try:
+            return self._write(batch)
+        except NotPrimary:
+            self.connect()
+            self.may_write()
+            return self._write(batch)
 
     def _write(self, batch: Sequence[tuple[Update, Message]]) -> list[Failure]:
         request = v1.WriteRequest(device_id=self.options.device_id, updates=[message for _update, message in batch])
@@ -340,7 +349,7 @@ class Client:
     def _failed(self, error: grpc.RpcError, what: str) -> Exception:
         """The error in words; a session that cannot be used is dropped."""
         found = explain(error, what, self.options.address)
-        if not isinstance(found, Refused | NotPrimary):
+        if not isinstance(found, Refused):
             self.drop()
         return found
 
