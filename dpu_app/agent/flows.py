@@ -65,8 +65,12 @@ class XdpFlows:
 
     def active(self) -> Iterator[FlowRecord]:
         """See FlowSource."""
-        with self.xdp.held() as current:
-            items = list(current.maps["flow"].items()) if current else []
+        try:
+            with self.xdp.held() as current:
+                items = list(current.maps["flow"].items()) if current else []
+        except TargetUnavailable as error:
+            log.warning("flows cannot be listed", why=str(error))
+            return
         for key, value in items:
             yield FlowRecord(FlowKey.unpack(key), FlowValue.unpack(value), FLOW_ACTIVE)
 
