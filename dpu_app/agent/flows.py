@@ -38,16 +38,19 @@ class XdpFlows:
         self._thread.join()
 
     def age(self) -> None:
-        """A round a second until `stop`. A table that takes long is walked less often: a tenth of a core at most."""
+        """A round a second until `stop`. A table that takes long is walked less often: a tenth of a core at most.
+
+        Only this thread's own time counts: a round may wait seconds for a target that compiles its programs.
+        """
         pause_s = AGE_INTERVAL_S
         while not self._stopped.wait(pause_s):
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 aged = self.xdp.age()
                 self.entries = aged.flows - aged.ended
             except TargetUnavailable as error:
                 log.warning("flows cannot be aged", why=str(error))
-            pause_s = max(AGE_INTERVAL_S, 10 * (time.monotonic() - began))
+            pause_s = max(AGE_INTERVAL_S, 10 * (time.thread_time() - began))
 
     def poll(self, timeout_s: float) -> list[FlowRecord]:
         """See FlowSource."""
