@@ -38,16 +38,19 @@ class XdpFlows:
         self._thread.join()
 
     def age(self) -> None:
-        """A round a second until `stop`. A table that takes long is walked less often: a tenth of a core at most."""
+        """A round a second until `stop`. A table that takes long is walked less often: a tenth of a core at most.
+
+        Only this thread's own time counts: a round may wait seconds for a target that compiles its programs.
+        """
         pause_s = AGE_INTERVAL_S
         while not self._stopped.wait(pause_s):
-            began = time.monotonic()
+            began = time.thread_time()
             try:
                 aged = self.xdp.age()
                 self.entries = aged.flows - aged.ended
             except TargetUnavailable as error:
                 log.warning("flows cannot be aged", why=str(error))
-            pause_s = max(AGE_INTERVAL_S, 10 * (time.monotonic() - began))
+            pause_s = max(AGE_INTERVAL_S, 10 * (time.thread_time() - began))
 
     def poll(self, timeout_s: float) -> list[FlowRecord]:
         """See FlowSource."""
@@ -65,8 +68,12 @@ class XdpFlows:
 
     def active(self) -> Iterator[FlowRecord]:
         """See FlowSource."""
-        with self.xdp.held() as current:
-            items = list(current.maps["flow"].items()) if current else []
+        try:
+            with self.xdp.held() as current:
+                items = list(current.maps["flow"].items()) if current else []
+        except TargetUnavailable as error:
+            log.warning("flows cannot be listed", why=str(error))
+            return
         for key, value in items:
             yield FlowRecord(FlowKey.unpack(key), FlowValue.unpack(value), FLOW_ACTIVE)
 

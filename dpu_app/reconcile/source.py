@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
-from dpu_app.model.desired import Desired
 from dpu_app.model.problem import Problem
 from dpu_app.reconcile.observer import Observer
 from dpu_app.reconcile.reconciler import Accepted, Reconciler
@@ -21,16 +19,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(part="config")
 class FileSource:
     """One file. The store wins over it, until its content changes (design section 4)."""
 
-    def __init__(
-        self,
-        file: Path,
-        store: Store,
-        reconciler: Reconciler,
-        observer: Observer,
-        on_accepted: Callable[[Desired, str], None] | None = None,
-    ) -> None:
-        """`on_accepted` gets every desired state and its folder, for what is the agent's own and no target's."""
-        self.on_accepted = on_accepted
+    def __init__(self, file: Path, store: Store, reconciler: Reconciler, observer: Observer) -> None:
         self.file = file
         self.store = store
         self.reconciler = reconciler
@@ -82,9 +71,7 @@ class FileSource:
         return []
 
     def submit(self, number: int, loaded: Loaded) -> None:
-        """Hands it to the reconciler, and to whoever else wants to know."""
-        if self.on_accepted is not None:
-            self.on_accepted(loaded.desired, loaded.folder)
+        """Hands it to the reconciler, and keeps it for what is the agent's own."""
         self.accepted = Accepted(number, loaded.desired, loaded.folder, loaded.document.located)
         self.reconciler.submit(self.accepted)
 

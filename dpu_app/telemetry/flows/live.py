@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import socket
 import threading
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ FOLLOWERS_MAX = 8
 QUEUE_RECORDS_MAX = 1_024
 FILTER_BYTES_MAX = 4_096
 FILTER_TIMEOUT_S = 2.0
+IDLE_CHECK_S = 0.5
+"""How often an idle follower is looked at, whether it is still there."""
 SEND_TIMEOUT_S = 10.0
 """A follower that takes nothing for so long is cut."""
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its terminating zero
@@ -118,7 +121,7 @@ class Follower(threading.Thread):
     def step(self) -> None:
         """Writes what is queued; looks now and then whether the other side is there. Raises OSError."""
         try:
-            data = self.records.get(timeout=0.5)
+            data = self.records.get(timeout=IDLE_CHECK_S)
         except queue.Empty:
             data = b""
             if gone(self.connection):
@@ -236,8 +239,7 @@ def read_object(connection: socket.socket) -> dict[str, Any]:
 
 
 def gone(connection: socket.socket) -> bool:
-    """Whether the other side has closed."""
-    try:
-        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
+    """Whether the other side has closed. Asked first whether there is anything: a socket with a timeout would wait."""
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    return bool(poller.poll(0)) and connection.recv(1, socket.MSG_PEEK) == b""

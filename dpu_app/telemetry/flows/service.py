@@ -112,6 +112,7 @@ class FlowTelemetry:
         self.in_hand = len(ended)
         # Flows first: a line that comes later finds its flow held, and another flow's requests are told apart by it.
         self.emit(self.flows(ended) + self.requests())
+        self.in_hand = 0
         if self.clock() >= self.sweep_due:
             self.sweep()
         self.emit(self.join.due(self.clock()))
@@ -176,6 +177,8 @@ class FlowTelemetry:
         """Looks at flows that go on."""
         out: list[Flow] = []
         names, clock, now = self.source.names(), wall_clock(), self.clock()
+        # First, so that a sweep that fails is not tried again in every round.
+        self.sweep_due = now + self.settings.active_timeout_s
         for record in self.source.active():
             out += self.join.goes_on(seen_of(record, names, clock), now)
             if len(out) >= CHUNK:
@@ -183,7 +186,6 @@ class FlowTelemetry:
                 out = []
         self.join.swept()
         self.emit(out)
-        self.sweep_due = now + self.settings.active_timeout_s
 
     def emit(self, flows: Sequence[Flow]) -> None:
         """Writes records everywhere; outputs are asked also where there are none, since they keep time."""

@@ -24,7 +24,7 @@ class Work:
         self.arms: dict[tuple[str, str], list[int]] = {}
         self.ttft_count, self.ttft_sum, self.ttft_max = 0, 0.0, 0.0
         self.done = (0, 0, 0)
-        """Requests, answered ones, epoch of the last."""
+        """Requests, answered ones, epoch of the last that a plan decided."""
 
     def add(self, request: Request) -> None:
         """One more request."""
@@ -32,8 +32,9 @@ class Work:
         self.end_ms = max(self.end_ms, request.start_ms + int(request.duration_ms))
         for kind in ("listener", "tenant", "model", "arm", "worker", "outcome"):
             note(self.names.setdefault(kind, []), getattr(request, kind))
-        requests, answered, _ = self.done
-        self.done = (requests + 1, answered + (request.outcome == "answered"), request.epoch)
+        requests, answered, epoch = self.done
+        # A request that was refused by its head alone was decided by no plan: its epoch is 0.
+        self.done = (requests + 1, answered + (request.outcome == "answered"), request.epoch or epoch)
         self.count_arm(request)
         if request.ttft_ms is not None:
             self.ttft_count += 1

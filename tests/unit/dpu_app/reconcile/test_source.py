@@ -112,20 +112,15 @@ def test_revision_that_this_build_refuses_leaves_the_good_plan(tmp_path: Path) -
     assert "revision 2" in str(agent.source.problems[0])
 
 
-def test_what_is_accepted_is_told_to_the_agent_s_own_parts_also_after_a_restart(tmp_path: Path) -> None:
+def test_what_is_accepted_is_there_for_the_agent_s_own_parts_also_after_a_restart(tmp_path: Path) -> None:
+    def entries_max(agent: Agent) -> int:
+        assert agent.source.accepted is not None
+        return agent.source.accepted.desired.telemetry.flows.entries_max
+
     agent = Agent(tmp_path, TEXT)
-    told: list[tuple[int, str]] = []
-    for _ in range(2):
-        agent.source = FileSource(
-            agent.file,
-            agent.store,
-            agent.reconciler,
-            agent.seen,
-            lambda desired, folder: told.append((desired.telemetry.flows.entries_max, folder)),
-        )
-        agent.source.start()
-        agent.reload(TEXT + "telemetry: { flows: { entries_max: 99 } }\n")
-        agent.reload("nonsense")
-        agent.restart()
-    folder = str(tmp_path)
-    assert told == [(65_536, folder), (99, folder), (99, folder), (99, folder)]
+    assert entries_max(agent) == 65_536
+    agent.reload(TEXT + "telemetry: { flows: { entries_max: 99 } }\n")
+    agent.reload("nonsense")
+    assert entries_max(agent) == 99
+    agent.restart()
+    assert entries_max(agent) == 99

@@ -51,15 +51,17 @@ def test_sums_are_over_all_requests_and_names_are_listed_once() -> None:
     joined.request(at(1_600, arm="canary", outcome="failed", prompt_tokens=5, completion_tokens=1, ttft_ms=30), 1.1)
     joined.request(at(1_700, tenant=None, arm=None, outcome="refused", prompt_tokens=0, completion_tokens=0,
                       ttft_ms=None, epoch=7), 1.2)  # fmt: skip
+    joined.request(at(1_800, tenant=None, model=None, arm=None, worker=None, outcome="refused", prompt_tokens=0,
+                      completion_tokens=0, ttft_ms=None, epoch=0), 1.3)  # fmt: skip
     joined.flow(seen(), 3.0)
     done = one(joined.due(LATE)).done
-    assert (done.requests, done.answered, done.tokens_in, done.tokens_out, done.epoch) == (3, 1, 17, 31, 7)
+    assert (done.requests, done.answered, done.tokens_in, done.tokens_out, done.epoch) == (4, 1, 17, 31, 7)
     assert (done.tenant, done.arm, done.outcome) == ("alpha", "stable,canary", "answered,failed,refused")
     assert (done.ttft_ms, done.ttft_ms_max) == (20.0, 30.0)
     assert done.arms == (
         ArmWork("stable", "answered", 1, 12, 30),
         ArmWork("canary", "failed", 1, 5, 1),
-        ArmWork("", "refused", 1, 0, 0),
+        ArmWork("", "refused", 2, 0, 0),
     )
 
 

@@ -122,6 +122,27 @@ def test_slow_follower_misses_records_hears_how_many_and_holds_nobody_up(
     assert (seen + missed, missed) == (sent, flows.lost)
 
 
+def test_follower_that_waits_for_long_still_reads_the_next_record(
+    flows: LiveFlows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    gone = live.gone
+
+    def noted(connection: socket.socket) -> bool:
+        looked.append(gone(connection))
+        return looked[-1]
+
+    monkeypatch.setattr(live, "IDLE_CHECK_S", 0.001)
+    monkeypatch.setattr(live, "gone", noted)
+    reader = Reader(flows)
+    until(lambda: len(looked) >= 5, "it was looked at while idle", 5)
+    flows.write([flow()], NOW_S)
+    assert reader.next() == flow().as_json()
+    assert not any(looked)
+    reader.close()
+    until(lambda: looked[-1], "it is seen to be gone", 5)
+
+
 def test_followers_beyond_the_bound_are_told_so_and_one_that_leaves_makes_room(flows: LiveFlows) -> None:
     readers = [Reader(flows) for _ in range(live.FOLLOWERS_MAX)]
     late = Reader(flows)
