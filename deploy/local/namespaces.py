@@ -15,6 +15,7 @@ from deploy.local import netns
 from deploy.local.processes import StackError
 from dpu_app.targets.packet import generation
 
+UPLINK_IPV4, UPLINK_IPV6 = "192.0.2.1", "2001:db8:a::1"
 CLIENT_IPV4 = "192.0.2.100"
 CLIENT_IPV6 = "2001:db8:a::100"
 DENIED_IPV4 = "203.0.113.66"
@@ -104,16 +105,14 @@ class Network:
         return [*up("lo", WIRE), *(address_line(address, WIRE) for address in addresses), *ways]
 
     def lines_of_dpu(self) -> list[str]:
-        """The VIPs stand on the uplink; everybody else is behind the client."""
+        """The VIPs stand on the uplink beside its own addresses; everybody else is behind the client."""
         uplink = self.names.uplink
-        vips = [f"{vip}/{64 if ':' in vip else 24}" for vip in self.vips]
-        ways = [
-            f"route add default via {CLIENT_IPV4} dev {uplink}",
-            f"route add default via {CLIENT_IPV6} dev {uplink}",
-        ]
+        own = [f"{UPLINK_IPV4}/24", f"{UPLINK_IPV6}/64"]
+        vips = [f"{vip}/{128 if ':' in vip else 32}" for vip in self.vips]
+        ways = [f"route add default via {client} dev {uplink}" for client in (CLIENT_IPV4, CLIENT_IPV6)]
         return [
             *up("lo", uplink, INNER),
-            *(address_line(vip, uplink) for vip in vips),
+            *(address_line(address, uplink) for address in own + vips),
             f"address add {DPU_INNER}/30 dev {INNER}",
             *ways,
         ]
