@@ -53,13 +53,14 @@ def load(
     module = compiled(text(sizes, options, pins, files or programs))
     try:
         functions = {
-            name: module.load_func(f"dpu_{name}", getattr(type(module), TYPES.get(name, "XDP"))) for name in programs
+            name: module.load_func(f"dpu_{name}".encode(), getattr(type(module), TYPES.get(name, "XDP")))
+            for name in programs
         }
     except Exception as error:
         # BCC raises bare Exception; the verifier's words are on standard error.
         raise TargetUnavailable(f"the kernel refuses the packet programs: {error}") from error
     names = [item.name for item in MAPS if item.name != "replay_io" or options.replay] + list(more_maps)
-    descriptors = {name: module[name].map_fd for name in names}
+    descriptors = {name: module[name.encode()].map_fd for name in names}
     # BCC closes what it opened when its object goes; ours are copies.
     loaded = Loaded(
         {name: os.dup(function.fd) for name, function in functions.items()},
