@@ -39,7 +39,7 @@ demo: setup certs ## ask a real model one question through the whole product, sh
 	@$(PY) deploy/local/demo.py $(ARGS)
 
 .PHONY: run
-run: setup certs ## the stack in the foreground: ENGINE=llama|echo|openai WORKERS=2 CONFIG=deploy/config/dev.yaml
+run: setup certs ## the stack in the foreground: ENGINE=llama|echo|openai WORKERS=2 CONFIG=...; PACKET=1 behind XDP
 	@$(PY) deploy/local/stack.py --engine $(ENGINE) --workers $(WORKERS) --config $(CONFIG) $(ARGS)
 
 .PHONY: test

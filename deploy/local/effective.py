@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from deploy.local.packet import add_packet
 from deploy.local.processes import StackError
 from deploy.local.settings import Settings
 
@@ -27,10 +28,15 @@ class Effective:
     models: list[str]
     """The engine's names of the models."""
     worker_key: Path
+    vips: list[str] = field(default_factory=list)
+    """Addresses that the packet stage stands in front of."""
 
 
-def derive(settings: Settings) -> Effective:
-    """Reads the configuration; writes RUN_DIR/effective.yaml where flags ask for something else. Raises StackError."""
+def derive(settings: Settings, uplink: str = "") -> Effective:
+    """Reads the configuration; writes RUN_DIR/effective.yaml where flags ask for something else. Raises StackError.
+
+    With an `uplink` the packet stage stands on that interface, and in front of the listeners.
+    """
     yaml = YAML()
     try:
         document = yaml.load(settings.config)
@@ -38,8 +44,10 @@ def derive(settings: Settings) -> Effective:
         host, _, port = listener["address"].rpartition(":")
         changed = change_port(settings, listener, int(port)) + change_workers(settings, document)
         worker_key = (folder / document["worker_key_file"]).resolve()
+        added = add_packet(document, uplink, settings.run_dir) if uplink else None
     except (OSError, KeyError, TypeError, IndexError, ValueError, YAMLError) as error:
         raise StackError(f"{settings.config}: {type(error).__name__}: {error}; see `dpu-agent check FILE`") from error
+    changed += [added.what] if added else []
     path = settings.config
     if changed:
         path = settings.run_dir / "effective.yaml"
@@ -50,6 +58,8 @@ def derive(settings: Settings) -> Effective:
         arm.get("engine_model") or model["name"] for model in document["models"] for arm in model["arms"]
     )
     port_used = int(listener["address"].rpartition(":")[2])
+    if added:
+        return Effective(path, changed, added.host, added.port, workers, list(models), worker_key, added.vips)
     return Effective(path, changed, host.strip("[]"), port_used, workers, list(models), worker_key)
 
 

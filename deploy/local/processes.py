@@ -10,6 +10,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,8 @@ class Child:
     health: str
     """Base URL of its health server."""
     run_dir: Path
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Where its health server is asked from: inside its network namespace, if it has one."""
     popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -64,7 +68,8 @@ class Child:
         while (took := time.monotonic() - began) < timeout_s:
             if (status := self.ended()) is not None:
                 raise StackError(f"{self.name} ended with status {status}; the end of {self.log}:\n{self.tail()}")
-            good, why = probe(self.health + path)
+            with self.around():
+                good, why = probe(self.health + path)
             if good:
                 return took
             time.sleep(POLL_S)

@@ -38,6 +38,8 @@ class Settings:
     """The server's name of the model; empty: the name in the configuration."""
     drain_s: float = 12.0
     """From SIGTERM to KILL."""
+    packet: str = "0"
+    """Three namespaces with the packet stage in front: 1, 0, or auto, which is 1 where this machine can."""
 
 
 # (field, environment, metavar, help); numbers and paths by the type of the default.
@@ -55,8 +57,11 @@ FLAGS = (
     ("openai_url", "OPENAI_URL", "URL", "engine openai: base URL of the server, with /v1"),
     ("openai_model", "OPENAI_MODEL", "NAME", "engine openai: the server's name of the model"),
     ("drain_s", "DRAIN_S", "SECONDS", "from SIGTERM to KILL"),
+    ("packet", "PACKET", None, "three namespaces with the packet stage in front of TLS; auto: where this machine can"),
 )
-CHOICES = {"engine": ENGINES, "transport": TRANSPORTS}
+CHOICES = {"engine": ENGINES, "transport": TRANSPORTS, "packet": ("0", "1", "auto")}
+BARE: dict[str, dict[str, Any]] = {"packet": {"nargs": "?", "const": "1"}}
+"""Flags that mean something without a value too."""
 
 
 def add_flags(parser: argparse.ArgumentParser, environment: Mapping[str, str] = os.environ, **defaults: object) -> None:
@@ -71,6 +76,7 @@ def add_flags(parser: argparse.ArgumentParser, environment: Mapping[str, str] = 
             choices=CHOICES.get(name),
             metavar=metavar,
             help=f"{text} [{variable}] (%(default)s)".replace(" ()", ""),
+            **BARE.get(name, {}),
         )
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from deploy.local import ports
 from deploy.local.effective import Effective, derive
+from deploy.local.place import Place, Role, place_of
 from deploy.local.processes import Child, StackError
 from deploy.local.settings import ROOT, Settings, add_flags, settings_of
 
@@ -26,16 +27,18 @@ Say = Callable[[str], None]
 
 
 class Stack:
-    """All processes of the product on loopback. `start` and `stop` in that order, once."""
+    """All processes of the product, on loopback or in three namespaces. `start` and `stop` in that order, once."""
 
     def __init__(self, settings: Settings, say: Say) -> None:
+        """Raises StackError."""
         self.settings = settings
         self.say = say
         settings.run_dir.mkdir(parents=True, exist_ok=True)
-        self.effective: Effective = derive(settings)
+        self.place: Place = place_of(settings, say)
+        self.effective: Effective = derive(settings, self.place.uplink)
         self.workers = [self.worker(index) for index in range(len(self.effective.workers))]
-        self.fastpath = self.child("fastpath", 0, "dpu_app.fastpath", self.fastpath_flags())
-        self.agent = self.child("agent", 1, "dpu_app", self.agent_flags())
+        self.fastpath = self.child("fastpath", "fastpath", 0, "dpu_app.fastpath", self.fastpath_flags())
+        self.agent = self.child("agent", "agent", 1, "dpu_app", self.agent_flags())
         self.reported: set[str] = set()
 
     @property
@@ -45,8 +48,9 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where clients go; the certificate names localhost and the loopback addresses."""
-        return f"https://{self.effective.host}:{self.effective.port}"
+        """Where clients go; the certificate names it."""
+        host = self.effective.host
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.effective.port}"
 
     @property
     def ca(self) -> Path:
@@ -60,7 +64,10 @@ class Stack:
 
     def start(self) -> None:
         """Starts everything and waits until requests can be served. Raises StackError."""
-        self.check_ports()
+        if self.place.uplink:
+            self.place.open(self.effective.vips)
+        else:
+            self.check_ports()
         if self.effective.changed:
             self.say(f"{', '.join(self.effective.changed)}: written to {self.effective.path}, derived from the file")
         for worker in self.workers:
@@ -88,10 +95,11 @@ class Stack:
             self.say(f"  to start it again: {shlex.join(child.command)}")
 
     def stop(self) -> None:
-        """Stops everything, the last started first."""
+        """Stops everything, the last started first, and leaves no namespace and no pin."""
         for child in reversed(self.children):
             if not child.stop(self.settings.drain_s):
                 self.say(f"{child.name}: killed, it did not stop within {self.settings.drain_s:.0f} s")
+        self.place.close()
 
     def check_ports(self) -> None:
         """Raises StackError naming who has a port that we need."""
@@ -105,18 +113,18 @@ class Stack:
             if ports.taken(ip, number):
                 raise StackError(f"port {number} ({what}) is taken by {ports.holder(number)}: stop it, or use {flag}")
 
-    def child(self, name: str, health_offset: int, module: str, flags: list[str]) -> Child:
+    def child(self, name: str, role: Role, health_offset: int, module: str, flags: list[str]) -> Child:
         """A process of ours with its health server."""
         http = f"{LOOPBACK}:{self.settings.health_port + health_offset}"
-        command = [sys.executable, "-m", module, *flags, "--http", http]
-        return Child(name, command, f"http://{http}", self.settings.run_dir)
+        command = self.place.command(role, [sys.executable, "-m", module, *flags, "--http", http])
+        return Child(name, command, f"http://{http}", self.settings.run_dir, lambda: self.place.inside(role))
 
     def worker(self, index: int) -> Child:
         """The worker at this place of the configuration."""
         settings = self.settings
         name, address = self.effective.workers[index]
         flags = ["--name", name, "--listen", address, "--engine", settings.engine]
-        flags += ["--key-file", str(self.effective.worker_key), "--transport", settings.transport]
+        flags += ["--key-file", str(self.effective.worker_key), "--transport", self.transport]
         flags += ["--slots", str(settings.slots)] if settings.slots else []
         flags += ["--openai-url", settings.openai_url] if settings.engine == "openai" else []
         if settings.engine == "llama":
@@ -125,19 +133,25 @@ class Stack:
         theirs = f"={settings.openai_model}" if settings.engine == "openai" and settings.openai_model else ""
         for model in self.effective.models:
             flags += ["--model", model + theirs]
-        return self.child(name, 2 + index, "host_agent.worker", flags)
+        return self.child(name, "worker", 2 + index, "host_agent.worker", flags)
 
     def fastpath_flags(self) -> list[str]:
         """The command line of dpu-fastpath, without --http."""
         flags = ["--socket", str(self.settings.run_dir / "fastpath.sock"), "--journal", str(self.journal)]
-        flags += ["--transport", self.settings.transport]
+        flags += ["--transport", self.transport]
         return flags + (["--threads", str(self.settings.threads)] if self.settings.threads else [])
 
     def agent_flags(self) -> list[str]:
         """The command line of dpu-agent, without --http."""
         run_dir = self.settings.run_dir
         flags = ["run", "--config", str(self.effective.path), "--fastpath-socket", str(run_dir / "fastpath.sock")]
-        return [*flags, "--state-dir", str(run_dir / "state")]
+        flags += ["--state-dir", str(run_dir / "state")]
+        return [*flags, "--xdp"] if self.place.uplink else flags
+
+    @property
+    def transport(self) -> str:
+        """What UCX may use; behind the packet stage workers are another machine, as far as one machine can be two."""
+        return "tcp" if self.place.uplink and self.settings.transport == "auto" else self.settings.transport
 
 
 def tour(stack: Stack) -> str:

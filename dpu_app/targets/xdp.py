@@ -53,7 +53,8 @@ def load(
     module = compiled(text(sizes, options, pins, files or programs))
     try:
         functions = {
-            name: module.load_func(f"dpu_{name}".encode(), getattr(type(module), TYPES.get(name, "XDP"))) for name in programs
+            name: module.load_func(f"dpu_{name}".encode(), getattr(type(module), TYPES.get(name, "XDP")))
+            for name in programs
         }
     except Exception as error:
         # BCC raises bare Exception; the verifier's words are on standard error.

@@ -85,9 +85,7 @@ def attach_xdp(program_fd: int, ifindex: int, mode: str, force: bool) -> tuple[i
     """
     there = attached(ifindex)
     if there.mode:
-        if not force:
-            what = f"interface {ifindex} has program {there.program_id} of somebody else ({there.mode})"
-            raise SomebodyElse(f"{what}: see `bpftool prog show id {there.program_id}`, or start with --force")
+        refuse_theirs(ifindex, there, force)
         take_off(ifindex, there)
     wanted = ("native", "generic") if mode == "auto" else (mode,)
     refusals = []
@@ -101,6 +99,13 @@ def attach_xdp(program_fd: int, ifindex: int, mode: str, force: bool) -> tuple[i
             if error.errno not in NOT_SUPPORTED:
                 break
     raise TargetUnavailable(f"XDP cannot be attached to interface {ifindex}: {'; '.join(refusals)}")
+
+
+def refuse_theirs(ifindex: int, there: Attached, force: bool) -> None:
+    """Raises SomebodyElse where an interface has their XDP program and nobody asked for it to be replaced."""
+    if there.mode and not force:
+        what = f"interface {ifindex} has program {there.program_id} of somebody else ({there.mode})"
+        raise SomebodyElse(f"{what}: see `bpftool prog show id {there.program_id}`, or start with --force")
 
 
 def take_off(ifindex: int, there: Attached) -> None:
@@ -121,9 +126,7 @@ def attach_egress(program_fd: int, ifindex: int) -> None:
         except NetlinkError as error:
             if error.code != errno.EEXIST:
                 raise TargetUnavailable(f"interface {ifindex} takes no clsact: {error}") from error
-        there = egress_filter(route, ifindex)
-        if there not in (None, FILTER_NAME):
-            raise SomebodyElse(f"tc egress of interface {ifindex} has '{there}' at priority {PRIORITY}: remove it")
+        refuse_their_filter(route, ifindex)
         try:
             route.tc(
                 "replace-filter", "bpf", ifindex, HANDLE, fd=program_fd, name=FILTER_NAME, parent=EGRESS_PARENT,
@@ -131,6 +134,13 @@ def attach_egress(program_fd: int, ifindex: int) -> None:
             )  # fmt: skip
         except NetlinkError as error:
             raise TargetUnavailable(f"the egress program cannot be attached to interface {ifindex}: {error}") from error
+
+
+def refuse_their_filter(route: Any, ifindex: int) -> None:
+    """Raises SomebodyElse where our place on tc egress is taken."""
+    there = egress_filter(route, ifindex)
+    if there not in (None, FILTER_NAME):
+        raise SomebodyElse(f"tc egress of interface {ifindex} has '{there}' at priority {PRIORITY}: remove it")
 
 
 def egress_filter(route: Any, ifindex: int) -> str | None:

@@ -71,6 +71,18 @@ def current_sizes(folder: Path) -> Sizes | None:
         return None
 
 
+def linked(folder: Path) -> int:
+    """The interface that the pinned link hangs on, 0 where there is none."""
+    try:
+        fd = bpf.opened(str(folder / LINK))
+    except bpf.BpfError:
+        return 0
+    try:
+        return bpf.link(fd).ifindex
+    finally:
+        os.close(fd)
+
+
 def mount_is_there(root: Path) -> None:
     """Raises TargetUnavailable with the fix where bpffs is not mounted."""
     if not os.path.ismount(root):

@@ -162,6 +162,7 @@ class XdpTarget:
         acl = acl_tables(packet.tables)
         self._make_room(packet, acl)
         current = self._generation()
+        self._mend_egress(current, packet.interface)
         maps = current.maps
         epoch, bank = maps.epoch()
         record = Record.read(maps)
@@ -225,6 +226,7 @@ class XdpTarget:
         """Makes a generation, carries over what frames wrote, and swaps the attached programs in one step each."""
         folder = generation.folder_of(packet.interface, self.options.bpffs)
         generation.mount_is_there(self.options.bpffs)
+        self._check_interface(folder, packet.interface)
         old = self.generation
         fresh = generation.made(folder, sizes)
         try:
@@ -251,6 +253,14 @@ class XdpTarget:
         memory = sum(self.memory().values())
         log.info("generation in force", interface=packet.interface, mode=self.mode, memory_bytes=memory)
 
+    def _check_interface(self, folder: Path, interface: str) -> None:
+        """Raises where it is not there or somebody else's: seconds of compiling sooner, with nothing half attached."""
+        ifindex = attach.interface_index(interface)
+        with attach.netlink() as route:
+            attach.refuse_their_filter(route, ifindex)
+        if generation.linked(folder) != ifindex:
+            attach.refuse_theirs(ifindex, attach.attached(ifindex), self.options.force)
+
     def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
         """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape fits."""
         bank = fresh.maps.epoch()[1]
@@ -272,6 +282,12 @@ class XdpTarget:
             )
             bpf.pin(self.link_fd, str(fresh.folder / generation.LINK))
         attach.attach_egress(fresh.program_fd("egress"), ifindex)
+
+    def _mend_egress(self, current: Generation, interface: str) -> None:
+        """Puts our filter back where somebody took it off: the XDP link cannot be lost without us, the filter can."""
+        ifindex = attach.interface_index(interface)
+        if not attach.has_egress(ifindex):
+            attach.attach_egress(current.program_fd("egress"), ifindex)
 
     def _take_over(self, fresh: Generation, ifindex: int) -> bool:
         """Puts our program into a link that an agent with other programs left here; False where there is none."""
