@@ -38,3 +38,9 @@ def reason_label(number: int) -> str:
         return Reason(number).name.lower()
     except ValueError:
         return str(number)
+
+
+def alike(answers: list[Answer | None], blind: set[str]) -> bool:
+    """Whether all who were asked say the same, but for fields that one of them cannot see."""
+    seen = [place for place, name in enumerate(Answer._fields) if name not in blind]
+    return len({tuple(answer[place] for place in seen) for answer in answers if answer is not None}) <= 1

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dpu_app.replay.answer import Answer
+from dpu_app.replay.sums import Sums
+from dpu_app.replay.target import TargetFailed, Timed
 from dpu_fastpath import Frames, XdpReplay
 
-from dpu_app.replay.answer import Answer
-from dpu_app.replay.target import TargetFailed, Timed
-
-__all__ = ["Frames", "Loop", "NativeTarget", "Sums", "XdpProgram", "Changed"]
+__all__ = ["Changed", "Frames", "Loop", "NativeTarget", "Sums", "XdpProgram"]
 
 Keep = Literal["nothing", "differing", "everything"]
 SLICE_FRAMES = 100_000
@@ -25,16 +25,6 @@ class XdpProgram:
 
     program_fd: int
     io_fd: int
-
-
-@dataclass(frozen=True)
-class Sums:
-    """What one program said of all frames: (frames, bytes) by reason, frames by service id and by group id."""
-
-    passed: int
-    reasons: dict[int, tuple[int, int]]
-    services: dict[int, int]
-    groups: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -81,8 +71,9 @@ class Loop:
 
     def sums(self) -> list[Sums]:
         """Of each program."""
+        short, long = self.not_asked
         return [
-            Sums(passed, {reason: (n, size) for reason, n, size in reasons}, dict(services), dict(groups))
+            Sums(passed, {reason: (n, size) for reason, n, size in reasons}, dict(services), dict(groups), short + long)
             for passed, reasons, services, groups in self._inner.counts()
         ]
 
@@ -91,7 +82,8 @@ class NativeTarget:
     """An XDP program as a target among others, asked in batches."""
 
     name = "xdp"
-    notes = (NOTE_LENGTH,)
+    notes: tuple[str, ...] = (NOTE_LENGTH,)
+    blind: tuple[str, ...] = ()
 
     def __init__(self, program: XdpProgram) -> None:
         self.program = program

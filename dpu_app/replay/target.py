@@ -24,6 +24,8 @@ class FrameTarget(Protocol):
     name: str
     notes: tuple[str, ...]
     """What its answers do not say, for people."""
+    blind: tuple[str, ...]
+    """Fields of Answer that it cannot see: they are not compared."""
 
     def judge(self, frames: Sequence[Timed]) -> list[Answer | None]:
         """One answer a frame; None where this target cannot be asked about it. Raises TargetFailed."""
@@ -38,6 +40,7 @@ class Model:
     """The oracle as a target."""
 
     name = "model"
+    blind: tuple[str, ...] = ()
 
     def __init__(self, packet: PlanPacket, *, capture_clock: bool, flow_table: bool = True) -> None:
         """With `capture_clock` a frame's time is its own, else it is now."""
