@@ -18,18 +18,20 @@ from dpu_app.compile.plan import compile_plan
 from dpu_app.model.plan import EMPTY_PLAN, Plan
 from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay import inputs, report
+from dpu_app.replay.build import P4RT, Setting, SwitchOptions, split, target
 from dpu_app.replay.diff import Differ, batch_changes, native_changes
 from dpu_app.replay.inputs import InputError
 from dpu_app.replay.names import Names
-from dpu_app.replay.native import Frames, NativeTarget, XdpProgram
+from dpu_app.replay.native import Frames, NativeTarget
 from dpu_app.replay.pcap_out import PcapWriter
 from dpu_app.replay.report import Output
 from dpu_app.replay.run import Judged, Outcome, run_batches, run_native
-from dpu_app.replay.target import FrameTarget, Model, TargetFailed
+from dpu_app.replay.target import TargetFailed
 from dpu_app.store.load import LoadError, load_file
-from dpu_app.targets.base import TargetUnavailable
-from dpu_app.targets.packet.rig import XdpRig
+from dpu_app.targets.base import TargetError
 
+LISTED_MAX = 100
+"""Differing frames that are listed for people; --frames lists all, and the summary counts all."""
 DIFFERENT = 1
 UNUSABLE = 2
 CLOCK_CAPTURE = "the capture's own times: meters are exact and repeatable"
@@ -89,14 +91,24 @@ def run(
     output: Format = Output.TABLE,
     frames: Annotated[bool, typer.Option("--frames", help="Every frame, not only those that differ.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="A pcap of the frames that pass, as rewritten.")] = None,
+    p4rt_plaintext: Annotated[bool, typer.Option(help="P4Runtime without TLS: on loopback only.")] = False,
+    p4rt_ca: Annotated[Path | None, typer.Option(help="Who has to have signed the switch's certificate.")] = None,
+    p4rt_certificate: Annotated[Path | None, typer.Option(help="Our chain for the switch.")] = None,
+    p4rt_private_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+    p4rt_device_id: Annotated[int, typer.Option(min=1, help="The device behind the server.")] = 1,
+    p4rt_device_config: Annotated[Path | None, typer.Option(help="Pushed where the switch has none: dpu.json.")] = None,
 ) -> None:
     """Judge every frame; with several targets, prove that they say the same."""
     if frames and output is Output.JSON:
         unusable("--frames is not for -o json: take -o jsonl, a line a frame")
+    files = (p4rt_ca, p4rt_certificate, p4rt_private_key)
+    switch = SwitchOptions(p4rt_plaintext, *files, p4rt_device_id, p4rt_device_config)
     with failures(), ExitStack() as opened:
-        packet = packet_stage(plan_of(config))
+        plan = plan_of(config)
+        packet = packet_stage(plan)
         source = source_of(packet, pcap, scapy, generate, count, seed, cut)
-        asked = [opened.enter_context(target(name, packet, clock)) for name in split(targets)]
+        setting = Setting(clock, not any(name.startswith(P4RT) for name in split(targets)), switch)
+        asked = [opened.enter_context(target(name, plan, packet, setting)) for name in split(targets)]
         progress = opened.enter_context(shown(output))
         names = Names(packet)
         [first, *others] = asked
@@ -132,9 +144,14 @@ def diff(
         unusable("diff asks one kind of target: --targets xdp or --targets model")
     with failures(), ExitStack() as opened:
         plan_a = plan_of(a)
-        packets = packet_stage(plan_a), packet_stage(plan_of(b, plan_a))
+        plans = plan_a, plan_of(b, plan_a)
+        packets = packet_stage(plans[0]), packet_stage(plans[1])
         source = source_of(packets[0], pcap, scapy, generate, count, seed, cut)
-        first, second = (opened.enter_context(target(targets, packet, clock)) for packet in packets)
+        setting = Setting(clock)
+        first, second = (
+            opened.enter_context(target(targets, plan, packet, setting))
+            for plan, packet in zip(plans, packets, strict=True)
+        )
         progress = opened.enter_context(shown(output))
         differ = Differ(*packets)
         if isinstance(first, NativeTarget) and isinstance(second, NativeTarget):
@@ -168,7 +185,7 @@ def failures() -> Iterator[None]:
         yield
     except LoadError as error:
         unusable("\n".join(str(problem) for problem in error.problems))
-    except (InputError, TargetFailed, TargetUnavailable, OSError) as error:
+    except (InputError, TargetFailed, TargetError, OSError) as error:
         unusable(str(error))
 
 
@@ -196,29 +213,6 @@ def source_of(
     return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packet)
 
 
-def split(targets: str) -> list[str]:
-    """The names of targets, each once. Raises InputError."""
-    names = [name for name in targets.split(",") if name]
-    if not names or len(set(names)) != len(names):
-        raise InputError("--targets takes names with commas between, each once: xdp,model")
-    return names
-
-
-@contextmanager
-def target(name: str, packet: PlanPacket, clock: bool) -> Iterator[FrameTarget]:
-    """A target programmed with the plan. Raises TargetFailed, TargetUnavailable."""
-    if name == "model":
-        yield Model(packet, capture_clock=clock)
-    elif name == "xdp":
-        rig = XdpRig((packet,), capture_clock=clock)
-        try:
-            yield NativeTarget(XdpProgram(rig.program_fd, rig.io_fd))
-        finally:
-            rig.close()
-    else:
-        raise TargetFailed(f"there is no target '{name}': xdp, model, wire, or p4rt://HOST:PORT")
-
-
 def clock_text(clock: bool) -> str:
     """Which clock it was, for people."""
     return CLOCK_CAPTURE if clock else CLOCK_NOW
@@ -240,11 +234,14 @@ def shown(output: Output) -> Iterator[Callable[[Frames], None]]:
 
 
 def printer(targets: list[str], names: Names, output: Output, every: bool) -> Callable[[Judged], None]:
-    """Prints single frames: those about which targets differ, or every one."""
+    """Prints single frames: every one, or the first of those about which targets differ."""
+    listed = 0
 
     def one(judged: Judged) -> None:
-        if output is Output.JSON or (judged.alike and not every):
+        nonlocal listed
+        if output is Output.JSON or (not every and (judged.alike or listed == LISTED_MAX)):
             return
+        listed += 1
         line = report.frame_json if output is Output.JSONL else report.frame_line
         print(line(judged, targets, names))
 

@@ -8,11 +8,15 @@ from enum import StrEnum
 from rich.console import Console
 from rich.table import Table
 
+from abi.gen.reasons import Reason
 from dpu_app.replay.answer import PASS_REASON_MAX, reason_label
 from dpu_app.replay.diff import Changes
 from dpu_app.replay.names import Names, described
 from dpu_app.replay.native import Changed
 from dpu_app.replay.run import Judged, Outcome
+
+
+REASON_WIDTH = max(len(reason.name) for reason in Reason if reason < 100)
 
 
 class Output(StrEnum):
@@ -55,7 +59,9 @@ def outcome_json(outcome: Outcome, names: Names, clock: str) -> dict[str, object
 
 def outcome_table(outcome: Outcome, names: Names, clock: str) -> None:
     """The whole run for people."""
-    table = Table("reason", "verdict", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("reason", no_wrap=True, min_width=REASON_WIDTH)
+    table.add_column("verdict")
     for target in outcome.sums:
         table.add_column(f"{target} frames", justify="right")
         table.add_column("bytes", justify="right")

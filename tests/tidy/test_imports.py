@@ -12,7 +12,7 @@ from tests.tidy.allow_contract import AllowContract
 
 PRODUCT = ("dpu_app/", "host_agent/", "dpu_proto/", "abi/")
 # Entry points build the objects: they may import everything of dpu_app.
-ENTRY_POINTS = {"dpu_app/__init__.py", "dpu_app/__main__.py", "dpu_app/replay/__main__.py"}
+ENTRY_POINTS = {"dpu_app/__init__.py", "dpu_app/__main__.py", "dpu_app/replay/__main__.py", "dpu_app/replay/build.py"}
 ASSEMBLY = "dpu_app/agent/"
 """Parts that build and join the others."""
 
