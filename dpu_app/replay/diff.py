@@ -80,6 +80,11 @@ def short(answer: Answer) -> str:
     return " ".join(word for word in words if word)
 
 
+def changes_way(a: Answer, b: Answer) -> bool:
+    """Whether verdict, reason to drop, or rewrite are others. That a flow table was full changes none of them."""
+    return a.frame != b.frame or (not b.passed and a.reason != b.reason) or a.passed != b.passed
+
+
 def native_changes(
     programs: tuple[XdpProgram, XdpProgram], frames: Frames, progress: Progress, changes: Changes
 ) -> Iterator[Changed]:
@@ -104,7 +109,7 @@ def batch_changes(
         for (clock_ns, frame), a, b in zip(batch, *(target.judge(batch) for target in targets), strict=True):
             if a and b:
                 changes.compared += 1
-                if (a.passed, a.reason, a.frame) != (b.passed, b.reason, b.frame):
+                if changes_way(a, b):
                     yield Changed(index, clock_ns, frame, (a, b))
             index += 1
         progress(frames)

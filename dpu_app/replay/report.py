@@ -15,7 +15,6 @@ from dpu_app.replay.names import Names, described
 from dpu_app.replay.native import Changed
 from dpu_app.replay.run import Judged, Outcome
 
-
 REASON_WIDTH = max(len(reason.name) for reason in Reason if reason < 100)
 
 
@@ -117,13 +116,13 @@ def changes_json(changes: Changes, clock: str) -> dict[str, object]:
 def changes_table(changes: Changes, clock: str) -> None:
     """The whole difference for people."""
     console = Console(soft_wrap=True, highlight=False)
-    if changes.rules:
-        table = Table("rule", "effect", box=None, pad_edge=False)
-        for name in ("frames", "bytes", "first"):
-            table.add_column(name, justify="right")
-        for rule in sorted(changes.rules.values(), key=lambda rule: -rule.frames):
-            table.add_row(rule.rule, rule.effect, f"{rule.frames:,}", f"{rule.bytes:,}", f"#{rule.first_index}")
-        console.print(table)
+    rules = sorted(changes.rules.values(), key=lambda rule: -rule.frames)
+    widest = max((len(rule.effect) for rule in rules), default=0)
+    if rules:
+        console.print(f"{'frames':>12}{'bytes':>16}{'first':>12}  {'effect':<{widest}}  rule")
+    for rule in rules:
+        counts = f"{rule.frames:>12,}{rule.bytes:>16,}{f'#{rule.first_index}':>12}"
+        console.print(f"{counts}  {rule.effect:<{widest}}  {rule.rule}", markup=False)
     console.print(f"{changes.frames:,} of {changes.compared:,} frames change")
     console.print(f"clock: {clock}")
     notes(console, changes.notes)

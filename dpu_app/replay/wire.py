@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import select
@@ -29,6 +30,8 @@ AUXDATA = struct.Struct("=IIIHHHH")
 VLAN_VALID = 0x10
 VLAN_TPID_VALID = 0x40
 TYPES_AT = 12
+NUMBERS = itertools.count()
+"""Of the pairs of this process."""
 
 
 @contextmanager
@@ -66,7 +69,8 @@ class Wire:
             raise TargetFailed(f"wire cannot be built: {error}; run it as root") from error
 
     def _build(self, program_fd: int) -> tuple[socket.socket, socket.socket]:
-        names = [f"dpu-replay-{os.getpid()}-{end}" for end in ("client", "dpu")]
+        number = next(NUMBERS)
+        names = [f"dpu-replay-{os.getpid()}-{number}-{end}" for end in ("client", "dpu")]
         for name in names:
             netns.create(name)
             self._opened.callback(netns.remove, name)

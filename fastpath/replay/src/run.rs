@@ -11,7 +11,7 @@ use crate::source::Source;
 pub enum Keep {
     /// None: sums are enough.
     Nothing,
-    /// Those about which two programs differ.
+    /// Those about which two programs differ in verdict, reason to drop, or rewrite.
     Differing,
     /// Every frame.
     Everything,
@@ -123,10 +123,7 @@ impl Run {
                 rewritten.clear();
             }
             self.counts[place].add(said[place], bytes);
-            // Ids are each plan's own; what is steered differs where verdict, reason or bytes do.
-            let first = said[0];
-            differ |= (first.passed, first.reason) != (said[place].passed, said[place].reason)
-                || self.rewritten[0] != self.rewritten[place];
+            differ |= differs(said[0], said[place]) || self.rewritten[0] != self.rewritten[place];
         }
         self.differing += u64::from(differ);
         if self.keep == Keep::Differing && !differ {
@@ -144,3 +141,8 @@ impl Run {
 
 /// Programs that are asked about the same frames.
 pub const PROGRAMS_MAX: usize = 2;
+
+/// The verdict, or the reason among drops. Ids are each plan's own, and are not compared.
+fn differs(one: Said, other: Said) -> bool {
+    one.passed != other.passed || (!one.passed && one.reason != other.reason)
+}
