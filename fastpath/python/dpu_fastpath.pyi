@@ -154,3 +154,61 @@ class Job:
 
     def stopped(self, *, tokens_wasted: int) -> None:
         """Says that a cancelled generation has stopped and its memory is free."""
+
+@final
+class Frames:
+    """Where frames come from, one after the other. Errors name what is wrong and the fix."""
+
+    @staticmethod
+    def capture(path: str, cut: str) -> Frames:
+        """A pcap or pcapng file, "-" for standard input. `cut` says what is done with frames of which the capture holds
+        only the beginning: pad (zeros to their length), keep, or skip. Raises ValueError."""
+
+    @staticmethod
+    def generated(traffic: str, count: int, seed: int, interval_ns: int, vips: list[tuple[bytes, int, int]]) -> Frames:
+        """`traffic` is flood, scan or mix; VIPs are (address in 4 or 16 bytes, protocol, port). Raises ValueError."""
+
+    @staticmethod
+    def given(frames: list[tuple[int, bytes]]) -> Frames:
+        """Frames with their times in nanoseconds."""
+
+    def read(self, frames_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """The next frames with their times, of together about `bytes_max` bytes; [] at the end. Raises ValueError."""
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """What lies behind, and of how much: bytes of a capture, frames of anything else; 0 where nobody knows."""
+
+    @property
+    def frames(self) -> int:
+        """Frames given out."""
+
+    @property
+    def frames_cut(self) -> int:
+        """Frames of which the capture held only the beginning."""
+
+    @property
+    def ended_early(self) -> bool:
+        """Whether the capture ended inside a record."""
+
+@final
+class XdpReplay:
+    """One or two XDP programs that are asked about every frame by BPF_PROG_TEST_RUN."""
+
+    def __init__(self, programs: list[tuple[int, int]], keep: str) -> None:
+        """Descriptors of a program and of its memory-mapped `replay_io`, which stay the caller's. `keep` is nothing,
+        differing or everything. Raises ValueError."""
+
+    def slice(
+        self, frames: Frames, frames_max: int
+    ) -> tuple[list[tuple[int, int, bytes, list[tuple[bool, int, int, int, int, bytes]]]], bool]:
+        """Asks about up to `frames_max` more; what is kept, and whether there may be more. Kept is (index, time, frame,
+        answers), an answer (passed, reason, service, group, port, frame); no answers where the kernel cannot be asked.
+        Releases Python's lock. Raises ValueError."""
+
+    @property
+    def totals(self) -> tuple[int, int, int, int]:
+        """Frames asked about, too short for the kernel, too long for it, about which two programs differ."""
+
+    def counts(self) -> list[tuple[int, list[tuple[int, int, int]], list[tuple[int, int]], list[tuple[int, int]]]]:
+        """Of each program: frames passed, (reason, frames, bytes), (service, frames), (group, frames)."""

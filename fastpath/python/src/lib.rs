@@ -1,7 +1,9 @@
-//! The Python edge: `dpu_fastpath.FastPath` for the DPU, `dpu_fastpath.HostWorker` for the GPU host.
+//! The Python edge: `dpu_fastpath.FastPath` for the DPU, `dpu_fastpath.HostWorker` for the GPU host,
+//! `dpu_fastpath.Frames` and `XdpReplay` for the replay rig.
 
 mod fast_path;
 mod host_worker;
+mod replay;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -23,5 +25,6 @@ fn canonical_json(document: &[u8]) -> PyResult<Cow<'static, [u8]>> {
 fn dpu_fastpath(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fast_path::PyFastPath>()?;
     module.add_function(wrap_pyfunction!(canonical_json, module)?)?;
+    replay::register(module)?;
     host_worker::register(module)
 }
