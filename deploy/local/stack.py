@@ -146,7 +146,7 @@ class Stack:
         run_dir = self.settings.run_dir
         flags = ["run", "--config", str(self.effective.path), "--fastpath-socket", str(run_dir / "fastpath.sock")]
         flags += ["--state-dir", str(run_dir / "state")]
-        return [*flags, "--xdp"] if self.place.uplink else flags
+        return [*flags, "--xdp", "--journal", str(self.journal)] if self.place.uplink else flags
 
     @property
     def transport(self) -> str:
@@ -166,6 +166,8 @@ def tour(stack: Stack) -> str:
     ]
     rows += [("desired state", f"{stack.effective.path}   (kill -HUP {stack.agent.pid} after a change)")]
     rows += [("journal", str(stack.journal))]
+    if stack.place.uplink:
+        rows += [("flows", f"dpu-agent flows --state-dir {run_dir / 'state'}")]
     rows += [(c.name, f"pid {c.pid}, {c.health}/readyz /metrics, log {c.log.name}") for c in stack.children]
     rows += [("pids and logs", f"{run_dir}")]
     lines = [f"  {name:<14} {text}" for name, text in rows]

@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
-from dpu_app.targets.packet.generation import folder_of
+from deploy.local import netns
+from deploy.local.namespaces import address_line, up, whole_checksums
+from dpu_app.targets.packet import generation
 from tests.integration.clients import ALPHA, BETA
-from tests.integration.namespaces import Cable, cable
+from tests.integration.packet_lab import needs_packet
 from tests.integration.processes import BIN, Stack, build, running, until
-from tests.privileges import needs_xdp
 
 pytestmark = [
-    needs_xdp,
+    needs_packet,
     pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
 ]
 GROUP_PORT = 8444
 
 
+@dataclass(frozen=True)
+class Cable:
+    """The DPU's end, and the client's namespace."""
+
+    interface: str
+    client: str
+    ipv4: str = "198.18.0.1"
+    ipv6: str = "2001:db8:77::1"
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command at the client's end."""
+        return subprocess.run(
+            [*netns.prefix(self.client, own_sysfs=False), *command], capture_output=True, text=True, timeout=30
+        )
+
+
 @pytest.fixture(scope="module")
 def wire() -> Iterator[Cable]:
-    """The cable, and this thread at the DPU's end of it."""
-    with cable() as made:
-        yield made
+    """Two namespaces and a cable between them; what this thread starts meanwhile runs at the DPU's end."""
+    dpu, client = f"flows-{os.getpid()}-dpu", f"flows-{os.getpid()}-client"
+    near, far = f"near{os.getpid()}", f"far{os.getpid()}"
+    try:
+        netns.ip([f"netns add {dpu}", f"netns add {client}"])
+        netns.ip([f"link add {near} netns {dpu} type veth peer name {far} netns {client}"])
+        for name, interface, host in ((dpu, near, 1), (client, far, 2)):
+            addresses = (f"198.18.0.{host}/24", f"2001:db8:77::{host}/64")
+            netns.ip([*up("lo", interface), *(address_line(one, interface) for one in addresses)], name)
+            whole_checksums(name, interface)
+        with netns.inside(dpu):
+            yield Cable(near, client)
+    finally:
+        for name in (dpu, client):
+            netns.remove(name)
+        # What the agent leaves in force on purpose.
+        generation.remove(generation.folder_of(near))
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +87,7 @@ def stack(wire: Cable, tmp_path_factory: pytest.TempPathFactory, certs: Path) ->
     desired["telemetry"]["flows"] = {"json_file": "flows.jsonl"}
     yaml.dump(desired, made.config)
     made.agent.command += ["--xdp", "--journal", str(made.folder / "requests.jsonl")]
-    try:
-        yield from running(made)
-    finally:
-        # What the agent leaves in force on purpose.
-        shutil.rmtree(folder_of(wire.interface), ignore_errors=True)
+    yield from running(made)
 
 
 def ask(wire: Cable, address: str, key: str, *more: str) -> list[tuple[str, int]]:
