@@ -29,10 +29,11 @@ struct meter_cell {
 	u64 lock; /* 1 while somebody counts here */
 	u64 last_ns;
 	u64 missing_nano[3];
+	u64 pad[3]; /* to a cache line: an array that can be memory-mapped begins with a page */
 };
 
-DPU_MAP("array", u32, struct meter_cell, source_cells, MAX_METER_CELLS, 0);
-DPU_MAP("array", u32, struct meter_cell, service_cells, SERVICES_MAX, 0);
+DPU_MAP("array", u32, struct meter_cell, source_cells, MAX_METER_CELLS, BPF_F_MMAPABLE);
+DPU_MAP("array", u32, struct meter_cell, service_cells, SERVICES_MAX, BPF_F_MMAPABLE);
 
 DPU_MAP("hash", struct flow_key, struct flow_value, flow, MAX_FLOWS, 0);
 
