@@ -100,7 +100,7 @@ def python(table: dict[str, Any]) -> str:
 def python_struct(item: dict[str, Any], table: dict[str, Any]) -> list[str]:
     """One frozen dataclass; padding is not among its fields."""
     name = camel(item["name"])
-    fields = [field for field in item["fields"] if field["name"] != "pad"]
+    fields = [field for field in item["fields"] if not field["name"].startswith("pad")]
     lines = ["", "", "@dataclass(frozen=True, slots=True)", f"class {name}:", f'    """{item["doc"]}"""', ""]
     for field in fields:
         lines += [f"    {field['name']}: {python_type(field['type'])}"]
@@ -115,6 +115,7 @@ def python_struct(item: dict[str, Any], table: dict[str, Any]) -> list[str]:
         "",
         f'    LAYOUT: ClassVar[struct.Struct] = struct.Struct("={code}")',
         f"    SIZE: ClassVar[int] = {size}",
+        f"    OFFSETS: ClassVar[dict[str, int]] = {offsets(item, table)}",
         "",
         "    def pack(self) -> bytes:",
         '        """The bytes that lie in a map."""',
@@ -126,6 +127,15 @@ def python_struct(item: dict[str, Any], table: dict[str, Any]) -> list[str]:
         f"        ({names}) = cls.LAYOUT.unpack(data)",
         f"        return cls({taken})",
     ]
+
+
+def offsets(item: dict[str, Any], table: dict[str, Any]) -> str:
+    """Where each field begins, for whoever looks into many without unpacking them."""
+    found, at = {}, 0
+    for field in item["fields"]:
+        found[field["name"]] = at
+        at += size_of(field["type"], table)
+    return "{" + ", ".join(f'"{name}": {at}' for name, at in found.items() if not name.startswith("pad")) + "}"
 
 
 def packed(field: dict[str, str]) -> str:
@@ -156,7 +166,7 @@ def python_type(kind: str) -> str:
 def struct_code(field: dict[str, str], table: dict[str, Any]) -> str:
     """The letters of the struct module; padding is `x`."""
     kind = field["type"]
-    if field["name"] == "pad":
+    if field["name"].startswith("pad"):
         return f"{array_bytes(kind) or size_of(kind, table)}x"
     return STRUCT_CODE.get(kind) or f"{array_bytes(kind) or size_of(kind, table)}s"
 

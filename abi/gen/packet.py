@@ -43,6 +43,7 @@ class FlowKey:
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("=16s16s2s2sB3x")
     SIZE: ClassVar[int] = 40
+    OFFSETS: ClassVar[dict[str, int]] = {"source": 0, "destination": 16, "source_port": 32, "destination_port": 34, "protocol": 36}
 
     def pack(self) -> bytes:
         """The bytes that lie in a map."""
@@ -63,16 +64,8 @@ class FlowValue:
     """from the client"""
     bytes_in: int
     """of frames from the client"""
-    packets_out: int
-    """to the client"""
-    bytes_out: int
-    """of frames to the client, as the tc hook sees them"""
-    first_ns: int
-    """CLOCK_MONOTONIC nanoseconds of the first frame"""
     last_ns: int
-    """of the last, either way"""
-    epoch: int
-    """of the plan that pinned it"""
+    """CLOCK_MONOTONIC nanoseconds of the last frame, either way"""
     service: int
     """id"""
     group: int
@@ -87,19 +80,28 @@ class FlowValue:
     """TCP flags to the client, or-ed"""
     state: int
     """flow_state_* bits"""
+    packets_out: int
+    """to the client"""
+    bytes_out: int
+    """of frames to the client, as the tc hook sees them"""
+    first_ns: int
+    """CLOCK_MONOTONIC nanoseconds of the first frame"""
+    epoch: int
+    """of the plan that pinned it"""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=QQQQQQQHH2sHBBB5x")
-    SIZE: ClassVar[int] = 72
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=QQQHH2sHBBB5xQQQQ32x")
+    SIZE: ClassVar[int] = 104
+    OFFSETS: ClassVar[dict[str, int]] = {"packets_in": 0, "bytes_in": 8, "last_ns": 16, "service": 24, "group": 26, "port": 28, "reason": 30, "flags_in": 32, "flags_out": 33, "state": 34, "packets_out": 40, "bytes_out": 48, "first_ns": 56, "epoch": 64}
 
     def pack(self) -> bytes:
         """The bytes that lie in a map."""
-        return self.LAYOUT.pack(self.packets_in, self.bytes_in, self.packets_out, self.bytes_out, self.first_ns, self.last_ns, self.epoch, self.service, self.group, self.port.to_bytes(2, "big"), self.reason, self.flags_in, self.flags_out, self.state)
+        return self.LAYOUT.pack(self.packets_in, self.bytes_in, self.last_ns, self.service, self.group, self.port.to_bytes(2, "big"), self.reason, self.flags_in, self.flags_out, self.state, self.packets_out, self.bytes_out, self.first_ns, self.epoch)
 
     @classmethod
     def unpack(cls, data: bytes) -> FlowValue:
         """From the bytes of a map. Raises struct.error where there are not SIZE of them."""
-        (packets_in, bytes_in, packets_out, bytes_out, first_ns, last_ns, epoch, service, group, port, reason, flags_in, flags_out, state, ) = cls.LAYOUT.unpack(data)
-        return cls(packets_in, bytes_in, packets_out, bytes_out, first_ns, last_ns, epoch, service, group, int.from_bytes(port, "big"), reason, flags_in, flags_out, state)
+        (packets_in, bytes_in, last_ns, service, group, port, reason, flags_in, flags_out, state, packets_out, bytes_out, first_ns, epoch, ) = cls.LAYOUT.unpack(data)
+        return cls(packets_in, bytes_in, last_ns, service, group, int.from_bytes(port, "big"), reason, flags_in, flags_out, state, packets_out, bytes_out, first_ns, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ class FlowRecord:
     end: int
     """flow_ended, flow_idle, ..."""
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=40s72sB7x")
-    SIZE: ClassVar[int] = 120
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("=40s104sB7x")
+    SIZE: ClassVar[int] = 152
+    OFFSETS: ClassVar[dict[str, int]] = {"key": 0, "value": 40, "end": 144}
 
     def pack(self) -> bytes:
         """The bytes that lie in a map."""
@@ -145,6 +148,7 @@ class ReplayIo:
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("=QQHHHH")
     SIZE: ClassVar[int] = 24
+    OFFSETS: ClassVar[dict[str, int]] = {"clock_ns": 0, "frames": 8, "reason": 16, "group": 18, "port": 20, "service": 22}
 
     def pack(self) -> bytes:
         """The bytes that lie in a map."""

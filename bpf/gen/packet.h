@@ -70,11 +70,7 @@ _Static_assert(sizeof(struct flow_key) == 40, "layout of flow_key");
 struct flow_value {
 	__u64 packets_in; /* from the client */
 	__u64 bytes_in; /* of frames from the client */
-	__u64 packets_out; /* to the client */
-	__u64 bytes_out; /* of frames to the client, as the tc hook sees them */
-	__u64 first_ns; /* CLOCK_MONOTONIC nanoseconds of the first frame */
-	__u64 last_ns; /* of the last, either way */
-	__u64 epoch; /* of the plan that pinned it */
+	__u64 last_ns; /* CLOCK_MONOTONIC nanoseconds of the last frame, either way */
 	__u16 service; /* id */
 	__u16 group; /* listener group id, 0 for none */
 	__be16 port; /* the group's port; 0 for no rewrite */
@@ -82,9 +78,14 @@ struct flow_value {
 	__u8 flags_in; /* TCP flags from the client, or-ed */
 	__u8 flags_out; /* TCP flags to the client, or-ed */
 	__u8 state; /* flow_state_* bits */
-	__u8 pad[5]; /* zero */
+	__u8 pad[5]; /* zero: what every frame needs ends here, 128 bytes into the kernel's element */
+	__u64 packets_out; /* to the client */
+	__u64 bytes_out; /* of frames to the client, as the tc hook sees them */
+	__u64 first_ns; /* CLOCK_MONOTONIC nanoseconds of the first frame */
+	__u64 epoch; /* of the plan that pinned it */
+	__u8 pad_line[32]; /* zero: the kernel's element is three cache lines */
 };
-_Static_assert(sizeof(struct flow_value) == 72, "layout of flow_value");
+_Static_assert(sizeof(struct flow_value) == 104, "layout of flow_value");
 
 /* What goes through the ring buffer when a flow ends. */
 struct flow_record {
@@ -93,7 +94,7 @@ struct flow_record {
 	__u8 end; /* flow_ended, flow_idle, ... */
 	__u8 pad[7]; /* zero */
 };
-_Static_assert(sizeof(struct flow_record) == 120, "layout of flow_record");
+_Static_assert(sizeof(struct flow_record) == 152, "layout of flow_record");
 
 /* One frame's question and answer when the program is compiled for replay (memory-mapped). */
 struct replay_io {

@@ -20,9 +20,10 @@ from dpu_app.targets.packet.maps import Maps
 
 REQUEST = struct.Struct("=QQQQII")
 KEYS_MAX = 64
-LAST_NS_AT = 40
-SERVICE_AT = 56
-STATE_AT = 66
+LAST_NS_AT = FlowValue.OFFSETS["last_ns"]
+SERVICE_AT = FlowValue.OFFSETS["service"]
+STATE_AT = FlowValue.OFFSETS["state"]
+PORT_AT = FlowValue.OFFSETS["port"]
 NS_PER_MS = 1_000_000
 
 
@@ -68,7 +69,7 @@ class FlowAger:
         """(VIP address, protocol, group port in network order) of every flow that is pinned to a port."""
         found = set()
         for key, value in self.maps["flow"].items():
-            port = value[60:62]
+            port = value[PORT_AT : PORT_AT + 2]
             if port != b"\0\0":
                 found.add((key[16:32], key[36], port))
         return found
@@ -93,4 +94,3 @@ def chunks(keys: list[bytes]) -> Iterator[list[bytes]]:
 
 
 assert FlowKey.SIZE * KEYS_MAX + REQUEST.size < bpf.TEST_RUN_BYTES_MAX
-assert FlowValue.SIZE == 72

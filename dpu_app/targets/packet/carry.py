@@ -14,8 +14,8 @@ from dpu_app.targets.packet.maps import Maps
 from dpu_app.targets.packet.vips import BUCKET_BYTES, grown
 
 CHUNK = 4_096
-COUNTS = struct.Struct("=4Q")
-"""packets_in, bytes_in, packets_out, bytes_out: the head of `struct flow_value`."""
+COUNTS = struct.Struct("=2Q24x2Q")
+"""packets_in, bytes_in, packets_out, bytes_out of `struct flow_value`."""
 CELL_STATE_AT = 8
 """What lies before it in a cell is its lock."""
 

@@ -71,16 +71,8 @@ pub struct FlowValue {
     pub packets_in: u64,
     /// of frames from the client
     pub bytes_in: u64,
-    /// to the client
-    pub packets_out: u64,
-    /// of frames to the client, as the tc hook sees them
-    pub bytes_out: u64,
-    /// CLOCK_MONOTONIC nanoseconds of the first frame
-    pub first_ns: u64,
-    /// of the last, either way
+    /// CLOCK_MONOTONIC nanoseconds of the last frame, either way
     pub last_ns: u64,
-    /// of the plan that pinned it
-    pub epoch: u64,
     /// id
     pub service: u16,
     /// listener group id, 0 for none
@@ -95,11 +87,21 @@ pub struct FlowValue {
     pub flags_out: u8,
     /// flow_state_* bits
     pub state: u8,
-    /// zero
+    /// zero: what every frame needs ends here, 128 bytes into the kernel's element
     pub pad: [u8; 5],
+    /// to the client
+    pub packets_out: u64,
+    /// of frames to the client, as the tc hook sees them
+    pub bytes_out: u64,
+    /// CLOCK_MONOTONIC nanoseconds of the first frame
+    pub first_ns: u64,
+    /// of the plan that pinned it
+    pub epoch: u64,
+    /// zero: the kernel's element is three cache lines
+    pub pad_line: [u8; 32],
 }
 
-const _: () = assert!(size_of::<FlowValue>() == 72);
+const _: () = assert!(size_of::<FlowValue>() == 104);
 
 /// What goes through the ring buffer when a flow ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +117,7 @@ pub struct FlowRecord {
     pub pad: [u8; 7],
 }
 
-const _: () = assert!(size_of::<FlowRecord>() == 120);
+const _: () = assert!(size_of::<FlowRecord>() == 152);
 
 /// One frame's question and answer when the program is compiled for replay (memory-mapped).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
