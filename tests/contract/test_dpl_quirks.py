@@ -133,6 +133,22 @@ def test_burst_beyond_the_device_is_named(make: Make) -> None:
         target.apply(packet_plan(replace(TABLES, meters=(meter,))))
 
 
+def test_rounded_rate_is_the_one_that_was_given(make: Make) -> None:
+    dpl, target = make(Quirk.ROUNDS_RATES)
+    assert target.apply(packet_plan()) is True
+    assert dpl.tables.state.cells["service_bytes"][1].cir == 999_999
+    assert target.read_back().digest == target.digest(packet_plan())
+    written = len(dpl.tables.writes)
+    again = P4RuntimeTarget(replace(target.client.options, election_id=2))
+    assert again.apply(packet_plan()) is False
+    assert again.read_back().digest == target.digest(packet_plan())
+    assert len(dpl.tables.writes) == written
+    dpl.tables.state.cells["service_bytes"][1] = dpl.tables.state.cells["service_bytes"][1]._replace(cir=900_000)
+    again.client.drop()
+    assert again.read_back().digest != target.digest(packet_plan())
+    again.close()
+
+
 def test_full_table_is_refused_with_the_entry_and_the_old_plan_stays(make: Make) -> None:
     small = with_acl(*(PlanAcl(1, f"10.0.{i}.0/24", 0, DENIED) for i in range(32)))
     other = with_acl(*(PlanAcl(1, f"10.1.{i}.0/24", 0, DENIED) for i in range(32)))
