@@ -217,6 +217,27 @@ def test_pipeline_is_pushed_once(make: Make, tmp_path: Path) -> None:
     assert dpl.service.pushes == 1
 
 
+def test_pipeline_is_not_pushed_where_it_may_not_be(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "dpl.bin").write_bytes(b"x")
+    dpl, target = make(Quirk.NO_PIPELINE, device_config=tmp_path / "dpl.bin", pipeline="never")
+    with pytest.raises(TargetUnavailable, match=r"we may not push ours \(pipeline 'never'\)"):
+        target.read_back()
+    assert dpl.service.pushes == 0
+
+
+@pytest.mark.parametrize(("pipeline", "stays"), [("commit", False), ("reconcile", True)])
+def test_push_of_another_config_clears_the_tables_or_keeps_them(
+    make: Make, tmp_path: Path, pipeline: str, stays: bool
+) -> None:
+    (tmp_path / "dpl.bin").write_bytes(b"the next version")
+    dpl, target = make(device_config=tmp_path / "dpl.bin", pipeline=pipeline)
+    for key, call in entities.entries(TABLES, 0).items():
+        dpl.entries(key.table)[key] = call
+    target.read_back()
+    assert dpl.service.pushes == 1
+    assert holds(dpl, 0, TABLES if stays else PlanTables())
+
+
 def test_pipeline_with_odd_sizes_is_refused_by_the_device(make: Make, tmp_path: Path) -> None:
     (tmp_path / "dpl.bin").write_bytes(b"x")
     odd = tmp_path / "odd.txtpb"

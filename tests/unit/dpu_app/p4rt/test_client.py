@@ -140,6 +140,14 @@ def test_session_that_ended_is_opened_again_under_a_new_number(wire: Wire, clien
     assert client.connect() == 2
 
 
+@pytest.mark.parametrize("arbitration", ["required", "try", "off"])
+def test_device_id_that_is_not_there_is_said(wire: Wire, arbitration: Any) -> None:
+    client = client_of(wire, device_id=7, arbitration=arbitration)
+    with pytest.raises(Refused, match="there is no device 7 here: use 1"):
+        client.connect()
+    client.close()
+
+
 def test_what_finds_the_inbox_full_is_lost_and_counted() -> None:
     inbox = Inbox(2)
     for i in range(5):
