@@ -25,6 +25,22 @@ def content_hash(entries: Entries, rates: Rates) -> bytes:
     return digest.digest()[:CONTENT_BYTES]
 
 
+def settled(found: Rates, wanted: Rates, tolerance_ppm: int) -> Rates:
+    """What was read, with `wanted` in the place of every rate that a device may have rounded from it."""
+    return {
+        meter: {cell: settle(rate, wanted.get(meter, {}).get(cell), tolerance_ppm) for cell, rate in cells.items()}
+        for meter, cells in found.items()
+    }
+
+
+def settle(rate: Rate, wanted: Rate | None, tolerance_ppm: int) -> Rate:
+    """One rate. Bursts are whole tokens and are not rounded; a rate is at least by one."""
+    if wanted is None or rate == wanted or (rate.cburst, rate.pburst) != (wanted.cburst, wanted.pburst):
+        return rate
+    off = max(abs(rate.cir - wanted.cir), abs(rate.pir - wanted.pir))
+    return wanted if off <= 1 + wanted.cir * tolerance_ppm // 1_000_000 else rate
+
+
 def runs(cells: dict[int, Rate]) -> Iterator[tuple[int, int, Rate]]:
     """First cell, last cell, and rate of neighbours that are equal."""
     start = end = -1

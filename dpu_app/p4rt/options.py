@@ -72,6 +72,9 @@ class ClientOptions:
     """Wait after the first failed connection; doubles up to `reconnect_last_s`."""
     reconnect_last_s: float = 5.0
     """Longest wait between attempts."""
+    rate_tolerance_ppm: int = 10
+    """How far a device may round the rate of a meter, in millionths, and by one a second at least: BMv2 computes in
+    tokens a microsecond."""
     notices_max: int = 1_024
     """Idle notices and packets that wait to be fetched; more are counted as lost."""
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from dpu_app.p4rt.client import Client
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
-NO_PIPELINE = (code.NOT_FOUND, code.FAILED_PRECONDITION)
 
 
 def ensure(client: Client) -> None:
@@ -36,7 +35,7 @@ def ask(client: Client, kind: int) -> Message | None:
     try:
         reply = client.call(client.stub.GetForwardingPipelineConfig, request, "which pipeline it has", timeout_s)
     except Refused as error:
-        if error.status in NO_PIPELINE:
+        if error.status == code.FAILED_PRECONDITION:
             return None
         raise
     return reply.config if reply.HasField("config") else None

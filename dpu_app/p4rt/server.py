@@ -17,6 +17,7 @@ from dpu_app.p4rt.stubs import Message
 from dpu_app.p4rt.xdp_state import XdpState
 
 CLOSE_GRACE_S = 1.0
+KEEPALIVE_MS = 20_000
 NOT_WRITABLE = (
     "the agent programs these tables from its file (packet.programmed_by is agent): they can be read, not written; "
     "set packet.programmed_by: p4runtime to give them to a controller"
@@ -69,6 +70,9 @@ class Server:
             ("grpc.max_receive_message_length", options.message_bytes_max),
             ("grpc.max_send_message_length", options.message_bytes_max),
             ("grpc.so_reuseport", 0),
+            # A controller whose machine died does not say goodbye, and would stay the primary.
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
         )
         self.server = grpc.server(self.pool, options=bounds, maximum_concurrent_rpcs=calls + 1)
         stubs.add_servicer(service, self.server)

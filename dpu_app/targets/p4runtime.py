@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -18,7 +19,7 @@ from dpu_app.p4rt.backend import Words
 from dpu_app.p4rt.banks import Banks, Snapshot, WriteFailed
 from dpu_app.p4rt.client import CellUpdate, Client, EntryUpdate, Failure
 from dpu_app.p4rt.codec import Entries, Key
-from dpu_app.p4rt.content import CONTENT_BYTES, Rates, content_hash
+from dpu_app.p4rt.content import CONTENT_BYTES, Rates, content_hash, settled
 from dpu_app.p4rt.errors import ClientError, Refused
 from dpu_app.p4rt.meters import rate_of
 from dpu_app.p4rt.options import ClientOptions
@@ -53,6 +54,8 @@ class P4RuntimeTarget:
         self.clock = clock
         self._name = name
         self._digests: deque[tuple[Plan, bytes]] = deque(maxlen=DIGESTS_KEPT)
+        self._rates: Rates = {}
+        """What the device was given; it may have rounded it."""
         self._verified: tuple[tuple[int, int, Words], Programmed, float] | None = None
         """What the cheap read said, what everything said, and until when the one stands for the other."""
 
@@ -97,7 +100,11 @@ class P4RuntimeTarget:
             then, programmed, until = self._verified
             if then == live and self.clock() < until:
                 return programmed
-        return self._seen(self.banks.snapshot())
+        return self._seen(self._settled(self.banks.snapshot(), self._rates))
+
+    def _settled(self, snapshot: Snapshot, rates: Rates) -> Snapshot:
+        """The same; what the device rounded is what it was given."""
+        return replace(snapshot, rates=settled(snapshot.rates, rates, self.client.options.rate_tolerance_ppm))
 
     def _seen(self, snapshot: Snapshot) -> Programmed:
         """What a snapshot means, remembered."""
@@ -110,19 +117,22 @@ class P4RuntimeTarget:
 
     def _apply(self, plan: Plan, wanted: Entries) -> bool:
         """`wanted` are the plan's entries in bank 0."""
-        has = self.banks.snapshot(wanted)
-        digest = self.digest(plan)
+        tables, digest = tables_of(plan), self.digest(plan)
+        rates = rates_of(tables)
+        has = self._settled(self.banks.snapshot(wanted), rates)
         if self._seen(has).digest == digest and has.words[:2] == (plan.revision, plan.epoch):
+            self._rates = rates
             return False
         self._verified = None
         if has.content() != (digest[CONTENT_BYTES:] or content_hash({}, {})):
-            self._program(tables_of(plan), wanted, has)
+            self._program(tables, wanted, rates, has)
+        self._rates = rates
         self._say(Words(plan.revision, plan.epoch, int.from_bytes(digest, "big")))
         return True
 
-    def _program(self, tables: PlanTables, wanted: Entries, has: Snapshot) -> None:
+    def _program(self, tables: PlanTables, wanted: Entries, rates: Rates, has: Snapshot) -> None:
         """The content of a plan becomes live. Raises TargetRefused with the device as it was."""
-        bank, rates = 1 - has.active, rates_of(tables)
+        bank = 1 - has.active
         wanted = entities.of_bank(wanted, bank)
         try:
             self.banks.fill(has.of_bank(bank), wanted)

@@ -42,6 +42,7 @@ class Quirk(Enum):
     RATE_LIMITS = "rates and bursts have limits"
     DEFAULT_ENTRY_TAKES_ROOM = "a table of size N holds N - 1 entries"
     POWER_OF_TWO_SIZES = "tables whose size is no power of two are refused with the pipeline"
+    ROUNDS_RATES = "a rate becomes one token a second less"
     NO_CAPABILITIES = "no Capabilities call"
     ONE_CONTROLLER = "one stream at a time"
     NO_COUNTER_READ = "counters cannot be read"
@@ -86,12 +87,21 @@ class DplState(State):
             raise EntityError(code.OUT_OF_RANGE, f"{meter}: cir is at most {CIR_MAX}, cburst {CBURST_MAX}")
         return cells
 
+    def rounded(self, update: Message) -> Message:
+        """The same with a rate that is one lower."""
+        copy = v1.Update()
+        copy.CopyFrom(update)
+        config = copy.entity.meter_entry.config
+        if copy.entity.WhichOneof("entity") == "meter_entry" and config.cir > 1:
+            config.cir, config.pir = config.cir - 1, config.pir - 1
+        return copy
+
     def apply(self, update: Message) -> list[object]:  # type: ignore[override]  # nobody undoes here
         entry = update.entity.table_entry
         is_regular = update.entity.WhichOneof("entity") == "table_entry" and not entry.is_default_action
         if Quirk.NO_MODIFY in self.quirks and is_regular and update.type == v1.Update.MODIFY:
             raise EntityError(code.UNIMPLEMENTED, "MODIFY of a regular entry is not supported")
-        return list(super().apply(update))
+        return list(super().apply(self.rounded(update) if Quirk.ROUNDS_RATES in self.quirks else update))
 
 
 class DplTables:

@@ -133,6 +133,22 @@ def test_burst_beyond_the_device_is_named(make: Make) -> None:
         target.apply(packet_plan(replace(TABLES, meters=(meter,))))
 
 
+def test_rounded_rate_is_the_one_that_was_given(make: Make) -> None:
+    dpl, target = make(Quirk.ROUNDS_RATES)
+    assert target.apply(packet_plan()) is True
+    assert dpl.tables.state.cells["service_bytes"][1].cir == 999_999
+    assert target.read_back().digest == target.digest(packet_plan())
+    written = len(dpl.tables.writes)
+    again = P4RuntimeTarget(replace(target.client.options, election_id=2))
+    assert again.apply(packet_plan()) is False
+    assert again.read_back().digest == target.digest(packet_plan())
+    assert len(dpl.tables.writes) == written
+    dpl.tables.state.cells["service_bytes"][1] = dpl.tables.state.cells["service_bytes"][1]._replace(cir=900_000)
+    again.client.drop()
+    assert again.read_back().digest != target.digest(packet_plan())
+    again.close()
+
+
 def test_full_table_is_refused_with_the_entry_and_the_old_plan_stays(make: Make) -> None:
     small = with_acl(*(PlanAcl(1, f"10.0.{i}.0/24", 0, DENIED) for i in range(32)))
     other = with_acl(*(PlanAcl(1, f"10.1.{i}.0/24", 0, DENIED) for i in range(32)))
@@ -199,6 +215,27 @@ def test_pipeline_is_pushed_once(make: Make, tmp_path: Path) -> None:
     target.client.drop()
     assert target.read_back().digest == target.digest(packet_plan())
     assert dpl.service.pushes == 1
+
+
+def test_pipeline_is_not_pushed_where_it_may_not_be(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "dpl.bin").write_bytes(b"x")
+    dpl, target = make(Quirk.NO_PIPELINE, device_config=tmp_path / "dpl.bin", pipeline="never")
+    with pytest.raises(TargetUnavailable, match=r"we may not push ours \(pipeline 'never'\)"):
+        target.read_back()
+    assert dpl.service.pushes == 0
+
+
+@pytest.mark.parametrize(("pipeline", "stays"), [("commit", False), ("reconcile", True)])
+def test_push_of_another_config_clears_the_tables_or_keeps_them(
+    make: Make, tmp_path: Path, pipeline: str, stays: bool
+) -> None:
+    (tmp_path / "dpl.bin").write_bytes(b"the next version")
+    dpl, target = make(device_config=tmp_path / "dpl.bin", pipeline=pipeline)
+    for key, call in entities.entries(TABLES, 0).items():
+        dpl.entries(key.table)[key] = call
+    target.read_back()
+    assert dpl.service.pushes == 1
+    assert holds(dpl, 0, TABLES if stays else PlanTables())
 
 
 def test_pipeline_with_odd_sizes_is_refused_by_the_device(make: Make, tmp_path: Path) -> None:

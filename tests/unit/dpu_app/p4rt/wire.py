@@ -70,7 +70,8 @@ class Wire:
     def __init__(self, port: int, backend: MemoryBackend, service: Any) -> None:
         self.backend = backend
         self.service = service
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=(("grpc.use_local_subchannel_pool", 1),))
+        self.channel_address = f"127.0.0.1:{port}"
+        self.channel = grpc.insecure_channel(self.channel_address, options=(("grpc.use_local_subchannel_pool", 1),))
         self.stub: Any = P4RuntimeStub(self.channel)
         self.streams: list[Stream] = []
 
