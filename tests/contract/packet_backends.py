@@ -20,6 +20,7 @@ from dpu_app.targets.base import Programmed, Target
 from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet.acl import acl_tables
 from dpu_app.targets.packet.target import XdpTarget, rendered
+from tests.contract.bmv2_device import bmv2
 from tests.contract.dpl_like import DPL_QUIRKS, DplLike, Quirk
 from tests.privileges import needs_xdp
 
@@ -235,5 +236,5 @@ def p4runtime_server() -> Iterator[Device]:
     device.close()
 
 
-BACKENDS = [dpl_like, p4runtime_server, pytest.param(xdp, marks=needs_xdp)]
+BACKENDS = [dpl_like, p4runtime_server, bmv2, pytest.param(xdp, marks=needs_xdp)]
 """The packet contract runs over each; one more is one more function here."""
