@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -18,16 +13,15 @@ from pyroute2 import IPRoute
 
 from dpu_app.model.plan import EMPTY_PLAN, Plan
 from dpu_app.model.plan_packet import PlanTables
-from dpu_app.p4rt import entities, schema, server
-from dpu_app.p4rt.banks import Banks, cells_used
-from dpu_app.p4rt.client import DELETE, Client, EntryUpdate
+from dpu_app.p4rt import entities, server
 from dpu_app.p4rt.memory import MemoryBackend
 from dpu_app.p4rt.meters import bucket_of
 from dpu_app.p4rt.options import ClientOptions, ServerOptions
-from dpu_app.targets.base import Programmed, Target, TargetUnavailable
+from dpu_app.targets.base import Programmed, Target
 from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet.acl import acl_tables
 from dpu_app.targets.packet.target import XdpTarget, rendered
+from tests.contract.bmv2_device import bmv2
 from tests.contract.dpl_like import DPL_QUIRKS, DplLike, Quirk
 from tests.privileges import needs_xdp
 
@@ -227,79 +221,6 @@ class OnInterface:
         self.inner.close()
 
 
-class Bmv2Device:
-    """BMv2, without interfaces: its tables are looked at, no frame is sent (that is for the packet tests)."""
-
-    has_one_writer = True
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        command = [*("simple_switch_grpc", "--no-p4", "--device-id", "1", "--log-level", "off", "--")]
-        command += ["--grpc-server-addr", self.address, "--cpu-port", "510"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.bids = 0
-        self.made: list[P4RuntimeTarget] = []
-        self.target: Target = self.other()
-        self.wait()
-
-    def options(self) -> ClientOptions:
-        """Each controller outbids the ones before."""
-        self.bids += 1
-        config = ROOT / "p4/build/dpu.json"
-        return ClientOptions(address=self.address, plaintext=True, election_id=self.bids, device_config=config)
-
-    def wait(self) -> None:
-        """It says nothing when it is ready."""
-        while True:
-            try:
-                self.target.read_back()
-                return
-            except TargetUnavailable:
-                assert self.process.poll() is None, "simple_switch_grpc ended"
-                self.made[0].client.due_at = 0.0
-                time.sleep(0.1)
-
-    def of(self, live: int) -> PlanTables:
-        """The live bank's tables, or the other's, as another client reads them."""
-        with closing(Client(replace(self.options(), arbitration="off"), schema.load())) as client:
-            banks = Banks(client)
-            bank = banks.live()[1] ^ (not live)
-            found = client.read_entries(entities.BANKED)
-            rates = banks.rates(cells_used({key: call for key, call in found.items() if key.match[0] == bank}))
-        cells = {meter: {cell: bucket_of(rate) for cell, rate in rated.items()} for meter, rated in rates.items()}
-        return entities.tables_of(found, bank, cells)
-
-    def tables(self) -> PlanTables:
-        return self.of(1)
-
-    def stale(self) -> PlanTables:
-        return self.of(0)
-
-    def tamper(self) -> None:
-        with closing(Client(self.options(), schema.load())) as client:
-            bank = Banks(client).live()[1]
-            key = next(key for key in client.read_entries(["acl"]) if key.match[0] == bank)
-            assert client.write([EntryUpdate(DELETE, key)]) == []
-
-    def other(self) -> Target:
-        self.made.append(P4RuntimeTarget(self.options()))
-        return self.made[-1]
-
-    def close(self) -> None:
-        for target in self.made:
-            target.close()
-        self.process.kill()
-        self.process.wait()
-
-
-def bmv2() -> Iterator[Device]:
-    device = Bmv2Device()
-    yield device
-    device.close()
-
-
 def xdp() -> Iterator[Device]:
     device = XdpDevice()
     yield device
@@ -318,14 +239,5 @@ def p4runtime_server() -> Iterator[Device]:
     device.close()
 
 
-needs_bmv2 = pytest.mark.skipif(
-    shutil.which("simple_switch_grpc") is None,
-    reason="no simple_switch_grpc on PATH: p4/README.md says how to build it",
-)
-BACKENDS = [
-    dpl_like,
-    p4runtime_server,
-    pytest.param(bmv2, marks=needs_bmv2),
-    pytest.param(xdp, marks=needs_xdp),
-]
+BACKENDS = [dpl_like, p4runtime_server, bmv2, pytest.param(xdp, marks=needs_xdp)]
 """The packet contract runs over each; one more is one more function here."""
