@@ -1,4 +1,7 @@
-"""`make demo`: a real model answers one question through the whole product; then what was decided, and the end."""
+"""`make demo`: a real model answers one question through the whole product; then what was decided, and the end.
+
+Behind the packet stage where this machine can; else it says why not.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from rich.console import Console
 from deploy.local.processes import StackError
 from deploy.local.settings import add_flags, settings_of
 from deploy.local.show import find_record, show_counters, show_record
+from deploy.local.show_packet import show_packet, try_denied
 from deploy.local.stack import Stack, interruptible, uninterruptible
 
 QUESTION = "What is a network card? Answer in two sentences."
@@ -64,14 +68,22 @@ def seen(console: Console, usage: CompletionUsage | None, first_s: float, rest_s
 
 def run(console: Console, stack: Stack, question: str, tokens: int) -> None:
     """The whole demo on a stack that is not started yet. Raises StackError, openai.OpenAIError."""
-    console.print("[bold]Starting[/bold] workers, fast path, agent")
+    where = "behind the packet stage" if stack.place.uplink else "without the packet stage"
+    console.print(f"[bold]Starting[/bold] workers, fast path, agent, {where}")
     stack.start()
     console.print(f"\n[bold]Asking[/bold] {ALIAS} at {stack.url} over TLS, with the unmodified openai package")
     console.print(f"> {question}\n", markup=False, highlight=False)
-    request_id = ask(console, stack, question, tokens)
+    with stack.place.inside("client"):
+        request_id = ask(console, stack, question, tokens)
+    if stack.place.uplink:
+        try_denied(console, stack)
     show_record(console, find_record(stack.journal, request_id))
     console.print()
-    show_counters(console, stack.fastpath.health + "/metrics")
+    with stack.place.inside("fastpath"):
+        show_counters(console, stack.fastpath.health + "/metrics")
+    if stack.place.uplink:
+        console.print()
+        show_packet(console, stack)
 
 
 def main() -> int:
@@ -81,7 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="One question to a real model through the whole product.")
     parser.add_argument("--question", default=QUESTION, help="(%(default)s)")
     parser.add_argument("--tokens", type=int, default=80, help="longest answer (%(default)s)")
-    add_flags(parser, workers=1)
+    add_flags(parser, workers=1, packet="auto")
     given = parser.parse_args()
     interruptible()
     stack = None

@@ -83,9 +83,16 @@ def add_packet(document: dict[str, Any], uplink: str, run_dir: Path) -> Added:
     document["listeners"] = listeners(document["listeners"][0], section, run_dir)
     for worker in document["workers"]:
         worker["address"] = f"{HOST_INNER}:{worker['address'].rpartition(':')[2]}"
+    export = document.setdefault("telemetry", {}).setdefault("flows", {})
+    export.setdefault("json_file", str(flows_file(run_dir)))
     what = f"packet stage on {uplink} with {len(document['listeners'])} listeners behind {', '.join(vips)}"
     first = tcp_vips(section)[0]
     return Added(what, vips, str(first["address"]), int(first["port"]))
+
+
+def flows_file(run_dir: Path) -> Path:
+    """Where flow records go."""
+    return run_dir / "flows.jsonl"
 
 
 def listeners(first: dict[str, Any], section: dict[str, Any], run_dir: Path) -> list[dict[str, Any]]:

@@ -70,13 +70,13 @@ def show_counters(console: Console, url: str) -> None:
         console.print(f"     ...  {len(samples) - COUNTER_ROWS_MAX} more at {url}", markup=False)
 
 
-def counters(url: str) -> list[tuple[str, float]]:
-    """Name with labels, value."""
+def counters(url: str, names: tuple[str, ...] = COUNTERS) -> list[tuple[str, float]]:
+    """Name with labels, value, of the families that begin so."""
     with urllib.request.urlopen(url, timeout=5) as answer:
         text = answer.read().decode()
     found = []
     for family in text_string_to_metric_families(text):
-        for sample in family.samples if family.type == "counter" and family.name.startswith(COUNTERS) else ():
+        for sample in family.samples if family.type == "counter" and family.name.startswith(names) else ():
             labels = ",".join(f"{key}={value}" for key, value in sorted(sample.labels.items()))
             if sample.name.endswith("_total"):
                 found.append((sample.name + (f"{{{labels}}}" if labels else ""), sample.value))

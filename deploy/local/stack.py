@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from deploy.local import ports
 from deploy.local.effective import Effective, derive
+from deploy.local.packet import flows_file
 from deploy.local.place import Place, Role, place_of
 from deploy.local.processes import Child, StackError
 from deploy.local.settings import ROOT, Settings, add_flags, settings_of
@@ -61,6 +62,11 @@ class Stack:
     def journal(self) -> Path:
         """One JSON line a request."""
         return self.settings.run_dir / "requests.jsonl"
+
+    @property
+    def flows(self) -> Path:
+        """One JSON line a flow, where there is a packet stage."""
+        return flows_file(self.settings.run_dir)
 
     def start(self) -> None:
         """Starts everything and waits until requests can be served. Raises StackError."""

@@ -58,6 +58,11 @@ class Seen:
         moved = {name: count - before.reasons.get(name, 0) for name, count in self.reasons.items()}
         return {name: count for name, count in moved.items() if count}
 
+    def alive_since(self, before: Seen) -> list[bytes]:
+        """Keys of flows that were there then and have had frames meanwhile."""
+        then = before.flows
+        return [key for key, flow in self.flows.items() if key in then and flow.last_ns > then[key].last_ns]
+
 
 class Lab:
     """A running stack behind the packet stage."""

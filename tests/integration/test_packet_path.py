@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -78,13 +79,14 @@ def test_sdk_is_answered_while_a_flood_is_dropped_under_its_reasons(lab: Lab) ->
 
 
 def test_flood_of_forged_syns_makes_no_flow_and_ends_none(lab: Lab) -> None:
-    with sdk(lab, "--streams", "2", "--delay-ms", "5") as client:
+    with sdk(lab, "--streams", "2", "--tokens", "200") as client:
         before = lab.seen()
         Flood(lab, 1_000, ("syn4", "syn6")).run()
         after = lab.seen()
         told = client.finish()
-    assert set(before.flows) <= set(after.flows) and after.events["flows_opened"] == before.events["flows_opened"]
-    assert (told["failures"], told["streams"]) == ([], [100, 100])
+    assert len(after.alive_since(before)) == 2
+    assert after.events["flows_opened"] == before.events["flows_opened"]
+    assert (told["failures"], told["streams"]) == ([], [200, 200])
 
 
 @pytest.mark.parametrize(
@@ -115,16 +117,17 @@ def test_denied_source_never_reaches_tls(
 
 def test_weights_move_under_live_streams_and_none_breaks(lab: Lab) -> None:
     epoch = lab.seen().epoch[0]
-    with sdk(lab, *LOAD, "--streams", "4", "--tokens", "150", "--delay-ms", "20") as client:
+    with sdk(lab, *LOAD, "--streams", "4", "--tokens", "250", "--delay-ms", "20") as client:
         assert (open_on(lab)["green-0"], open_on(lab)["green-1"]) == (0, 0)
-        streams = {key for key, flow in lab.seen().flows.items() if flow.port == 8443}
+        before = lab.seen()
         lab.reload(lambda document: steer(document, 100))
         until(lambda: open_on(lab)["green-0"] > 0 and open_on(lab)["green-1"] > 0, "new flows go to green", 10)
-        kept = {key for key, flow in lab.seen().flows.items() if key in streams and flow.port == 8443}
+        after = lab.seen()
         told = client.finish()
-    assert lab.seen().epoch[0] == epoch + 1
-    assert len(kept) >= 4 and (told["failures"], told["streams"]) == ([], [150] * 4)
-    fresh = [flow for flow in lab.seen().flows.values() if flow.epoch == epoch + 1]
+    kept = after.alive_since(before)
+    assert len(kept) >= 4 and {after.flows[key].port for key in kept} == {8443}
+    assert (told["failures"], told["streams"]) == ([], [250] * 4)
+    fresh = [flow for flow in after.flows.values() if flow.epoch == epoch + 1]
     assert fresh and {flow.port for flow in fresh} == {8444}
     lab.reload(lambda document: steer(document, 0))
 
@@ -132,20 +135,20 @@ def test_weights_move_under_live_streams_and_none_breaks(lab: Lab) -> None:
 def test_agent_killed_and_started_again_under_flood_changes_nothing(lab: Lab) -> None:
     before, flood = lab.seen(), Flood(lab, 6_000, ("syn4", "denied4", "udp6", "fragment6"))
     agent = lab.stack.agent
-    with sdk(lab, *LOAD, "--streams", "2", "--tokens", "200") as client:
-        streams = {key for key, flow in lab.seen().flows.items() if flow.state & 2 == 0}
+    with sdk(lab, *LOAD, "--keep", "2") as client:
+        seen = lab.seen()
         with flood.running():
             lab.kill_agent()
             alone = lab.seen()
             until(lambda: lab.seen().since(alone).get("acl_denied", 0) > 100, "XDP enforces without an agent", 5)
             agent.start()
             agent.wait_for("/readyz", 30)
-        pinned = {key: flow.port for key, flow in lab.seen().flows.items()}
+        after = lab.seen()
         told = client.finish()
-    after = lab.seen()
     assert (after.program_id, after.epoch, after.record) == (before.program_id, before.epoch, before.record)
-    assert len([key for key in streams if pinned.get(key) == 8443]) >= 2
-    assert (told["failures"], told["streams"]) == ([], [200, 200])
+    kept = after.alive_since(seen)
+    assert len(kept) >= 2 and {after.flows[key].port for key in kept} == {8443}
+    assert told["failures"] == []
     said = agent.log.read_text()
     assert "adopted" in said and "tables programmed" not in said and "generation in force" not in said
 
@@ -165,9 +168,8 @@ def test_flow_table_grows_under_traffic_and_carries_its_flows(lab: Lab) -> None:
         told = client.finish()
     assert told["failures"] == []
     assert after.entries_max == 2 * before.entries_max and after.program_id != before.program_id
-    carried = [(seen.flows[key], flow) for key, flow in after.flows.items() if key in seen.flows]
-    alive = [key for key in seen.flows if key in after.flows and later.flows[key].last_ns > after.flows[key].last_ns]
-    assert len(alive) >= 4
+    assert len(later.alive_since(seen)) >= 4, "connections that were there before are used after"
+    carried = [(seen.flows[key], after.flows[key]) for key in after.alive_since(seen)]
     for old, new in carried:
         assert (new.first_ns, new.port, new.epoch) == (old.first_ns, old.port, old.epoch)
         assert new.packets_in >= old.packets_in and new.bytes_out >= old.bytes_out
@@ -178,14 +180,34 @@ def test_rewritten_checksums_are_good_to_a_kernel_that_checks_them(lab: Lab) -> 
     before = {role: lab.tcp(role)["InCsumErrors"] for role in ("client", "dpu")}
     with sdk(lab, *LOAD) as client:
         time.sleep(0.5)
+        families = {flow_key(key).destination[:12] for key, flow in lab.seen().flows.items() if flow.port}
         told = client.finish()
     assert told["failures"] == [] and before == {"client": 0, "dpu": 0}
-    families = {flow_key(key).destination[:12] for key, flow in lab.seen().flows.items() if flow.port}
     assert len(families) == 2
     assert {role: lab.tcp(role)["InCsumErrors"] for role in before} == before
     with lab.raw_socket() as sender:
         sender.send(broken_checksum(lab.uplink_mac, 40_000))
     until(lambda: lab.tcp("dpu")["InCsumErrors"] == 1, "a frame whose checksum is wrong is noticed", 5)
+
+
+def test_flow_records_join_packets_and_requests(lab: Lab) -> None:
+    with sdk(lab, *LOAD) as client:
+        told = client.finish()
+    asked = told["answered"]
+
+    def joined() -> list[dict[str, Any]]:
+        lines = lab.stack.flows.read_text().splitlines() if lab.stack.flows.exists() else []
+        return [record for record in map(json.loads, lines) if record["requests"] and record["packets_in"]]
+
+    until(lambda: sum(record["requests"] for record in joined()[-asked:]) >= asked > 0, "records have requests", 20)
+    last = joined()[-1]
+    assert (last["service"], last["tenant"], last["outcome"], last["server_port"]) == (
+        "https",
+        "alpha",
+        "answered",
+        443,
+    )
+    assert {record["server"] for record in joined()} == {VIP4, VIP6} and last["group"] in ("blue", "green")
 
 
 def launch(folder: Path) -> subprocess.Popen[bytes]:
