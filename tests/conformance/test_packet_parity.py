@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given, settings
 from pyroute2 import netns
+from typer.testing import CliRunner
 
 from dpu_app.model.plan_packet import PlanPacket
+from dpu_app.replay.__main__ import app
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.native import NativeTarget, XdpProgram
 from dpu_app.replay.oracle import Oracle
@@ -18,9 +22,10 @@ from dpu_app.replay.target import TargetFailed
 from dpu_app.replay.wire import Wire
 from dpu_app.targets.base import TargetUnavailable
 from dpu_app.targets.packet.rig import XdpRig
-from tests.packets.config import plan
+from tests.packets.config import TEXT, plan, split_weights
 from tests.packets.strategies import sequences
 from tests.packets.tables import wrong_alone, wrong_together
+from tests.unit.dpu_app.samples import TEXT as HEAD
 
 
 class Asked(Protocol):
@@ -116,6 +121,58 @@ def test_random_frames(kind: Kind) -> None:
         assert [answer or known for answer, known in zip(answered, expected, strict=True)] == expected
 
     same()
+
+
+@pytest.fixture(scope="module")
+def loadable() -> None:
+    """Skips where the packet programs cannot be loaded."""
+    try:
+        XdpRig((plan(),)).close()
+    except TargetUnavailable as error:
+        pytest.skip(f"the packet programs cannot be loaded here: {error}")
+
+
+def replayed(*arguments: object) -> tuple[int, dict[str, Any]]:
+    """Exit status and summary of a run of `dpu-replay`."""
+    done = CliRunner().invoke(app, [str(argument) for argument in (*arguments, "--clock", "-o", "json")])
+    return done.exit_code, json.loads(done.stdout)["summary"]
+
+
+MIX = ("--generate", "mix", "--count", 5_000, "--seed", 7)
+
+
+def configuration(path: Path, text: str) -> Path:
+    path.write_text(HEAD + text, encoding="utf-8")
+    return path
+
+
+def test_command_line_proves_two_targets_equal(loadable: None, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "a.yaml", TEXT)
+    status, summary = replayed("run", "--config", config, *MIX, "--targets", "xdp,model")
+    assert (status, summary["differing"]) == (0, 0)
+    assert summary["targets"]["xdp"] == summary["targets"]["model"]
+    assert summary["targets"]["xdp"]["frames"] == 5_000
+    # The native loop alone sums up the same.
+    _, alone = replayed("run", "--config", config, *MIX, "--targets", "xdp")
+    assert alone["targets"]["xdp"] == summary["targets"]["xdp"]
+
+
+def test_native_diff_is_that_of_the_model(loadable: None, tmp_path: Path) -> None:
+    a = configuration(tmp_path / "a.yaml", TEXT)
+    b = configuration(tmp_path / "b.yaml", split_weights(10).replace("action: permit", "action: deny"))
+    runs = [
+        replayed("diff", "--a", a, "--b", b, *MIX, "--targets", target, "--no-frames") for target in ("xdp", "model")
+    ]
+    assert runs[0] == runs[1] and runs[0][0] == 1 and runs[0][1]["changed"] > 20
+
+
+def test_frames_that_the_test_run_does_not_take_are_said_not_judged(loadable: None, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "a.yaml", TEXT)
+    sizes = "[Ether(bytes(ETHER)[:12] + b'\\x08\\x06' + bytes(n)) for n in (46, 3506, 3507)]"
+    expression = sizes.replace("ETHER", "Ether(src='02:00:00:00:00:02', dst='02:00:00:00:00:01')")
+    status, summary = replayed("run", "--config", config, "--scapy", expression)
+    assert (status, summary["targets"]["xdp"]["frames"], summary["targets"]["xdp"]["not_asked"]) == (0, 2, 1)
+    assert "1 frames beyond 3,520 bytes" in summary["notes"][0]
 
 
 def test_wire_leaves_no_namespace_behind() -> None:
