@@ -29,6 +29,7 @@ from dpu_app.replay.run import Judged, Outcome, run_batches, run_native
 from dpu_app.replay.target import TargetFailed
 from dpu_app.store.load import LoadError, load_file
 from dpu_app.targets.base import TargetError
+from dpu_app.telemetry import log as logs
 
 LISTED_MAX = 100
 """Differing frames that are listed for people; --frames lists all, and the summary counts all."""
@@ -45,6 +46,12 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def prepared() -> None:
+    """Logs go to standard error; standard output is for results."""
+    logs.configure("dpu-replay", logs.Level.WARNING)
 
 
 class Traffic(StrEnum):

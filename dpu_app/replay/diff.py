@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from abi.gen.reasons import Reason
 from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay.answer import Answer, reason_label
 from dpu_app.replay.names import described
@@ -69,15 +70,12 @@ class Differ:
 
 
 def short(answer: Answer) -> str:
-    """`pass :8443`, `pass`, or `drop acl_denied`."""
+    """`pass :8443`, `pass packet_not_vip`, or `drop acl_denied`."""
     if not answer.passed:
         return f"drop {reason_label(answer.reason)}"
-    words = [
-        "pass",
-        "" if answer.reason == 0 else reason_label(answer.reason),
-        f":{answer.port}" if answer.port else "",
-    ]
-    return " ".join(word for word in words if word)
+    if answer.port:
+        return f"pass :{answer.port}"
+    return f"pass {reason_label(answer.reason)}" if answer.reason == Reason.PACKET_NOT_VIP else "pass"
 
 
 def changes_way(a: Answer, b: Answer) -> bool:

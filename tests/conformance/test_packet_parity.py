@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given, settings
 from pyroute2 import netns
+from typer.testing import CliRunner
 
+from dpu_app.model.plan import EMPTY_PLAN
 from dpu_app.model.plan_packet import PlanPacket
+from dpu_app.p4rt.options import ClientOptions
+from dpu_app.replay.__main__ import app
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.native import NativeTarget, XdpProgram
 from dpu_app.replay.oracle import Oracle
+from dpu_app.replay.p4rt import P4Switch
 from dpu_app.replay.target import TargetFailed
 from dpu_app.replay.wire import Wire
 from dpu_app.targets.base import TargetUnavailable
+from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet.rig import XdpRig
-from tests.packets.config import plan
+from tests.packets.config import TEXT, plan, split_weights
 from tests.packets.strategies import sequences
 from tests.packets.tables import wrong_alone, wrong_together
+from tests.unit.dpu_app.samples import TEXT as HEAD
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Asked(Protocol):
@@ -118,10 +134,132 @@ def test_random_frames(kind: Kind) -> None:
     same()
 
 
+class Switch:
+    """A BMv2 of our own, programmed with a plan, without ports: it answers packet-outs only."""
+
+    def __init__(self, now: PlanPacket) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        command = ["simple_switch_grpc", "--no-p4", "--device-id", "1", "--", "--cpu-port", "510"]
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen([*command, "--grpc-server-addr", address], stdout=quiet, stderr=quiet)
+        options = ClientOptions(address=address, plaintext=True, device_config=ROOT / "p4" / "build" / "dpu.json")
+        self.programmed = P4RuntimeTarget(options)
+        self.apply(now)
+        self.asked = P4Switch("bmv2", self.programmed.client)
+
+    def apply(self, now: PlanPacket) -> None:
+        """When it listens, which takes it a moment."""
+        plan = replace(EMPTY_PLAN, revision=1, epoch=1, packet=now)
+        for _ in range(100):
+            try:
+                self.programmed.apply(plan)
+                return
+            except TargetUnavailable:
+                time.sleep(0.1)
+        self.close()
+        raise AssertionError("simple_switch_grpc does not answer")
+
+    def judge(self, frame: bytes, clock_ns: int) -> Answer:
+        [answer] = self.asked.judge([(clock_ns, frame)])
+        assert answer is not None
+        return answer
+
+    def program(self, packet: PlanPacket, epoch: int) -> None:
+        """Cases for P4 do not reload."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.programmed.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+
+# BMv2 refills in its own way: with nothing refilled, meters are the same everywhere.
+NO_REFILL = TEXT.replace("per_s: 2,", "per_s: 0,")
+
+
+@pytest.fixture
+def bmv2() -> Iterator[Switch]:
+    if shutil.which("simple_switch_grpc") is None:
+        pytest.skip("BMv2 is not here: simple_switch_grpc has to be on PATH")
+    made = Switch(plan(NO_REFILL))
+    yield made
+    made.close()
+
+
+def test_cases_on_a_p4_switch(bmv2: Switch) -> None:
+    assert wrong_together(bmv2, frozenset()) == []
+
+
+def test_random_frames_on_a_p4_switch(bmv2: Switch) -> None:
+    oracle = Oracle(plan(NO_REFILL), flow_table=False)
+
+    @settings(max_examples=60)
+    @given(sequences)
+    def same(sequence: list[tuple[int, bytes]]) -> None:
+        expected = [oracle.judge(frame, clock_ns)._replace(service=0) for clock_ns, frame in sequence]
+        assert bmv2.asked.judge(sequence) == expected
+
+    same()
+
+
+@pytest.fixture(scope="module")
+def loadable() -> None:
+    """Skips where the packet programs cannot be loaded."""
+    try:
+        XdpRig((plan(),)).close()
+    except TargetUnavailable as error:
+        pytest.skip(f"the packet programs cannot be loaded here: {error}")
+
+
+def replayed(*arguments: object) -> tuple[int, dict[str, Any]]:
+    """Exit status and summary of a run of `dpu-replay`."""
+    done = CliRunner().invoke(app, [str(argument) for argument in (*arguments, "--clock", "-o", "json")])
+    return done.exit_code, json.loads(done.stdout)["summary"]
+
+
+MIX = ("--generate", "mix", "--count", 5_000, "--seed", 7)
+
+
+def configuration(path: Path, text: str) -> Path:
+    path.write_text(HEAD + text, encoding="utf-8")
+    return path
+
+
+def test_command_line_proves_two_targets_equal(loadable: None, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "a.yaml", TEXT)
+    status, summary = replayed("run", "--config", config, *MIX, "--targets", "xdp,model")
+    assert (status, summary["differing"]) == (0, 0)
+    assert summary["targets"]["xdp"] == summary["targets"]["model"]
+    assert summary["targets"]["xdp"]["frames"] == 5_000
+    # The native loop alone sums up the same.
+    _, alone = replayed("run", "--config", config, *MIX, "--targets", "xdp")
+    assert alone["targets"]["xdp"] == summary["targets"]["xdp"]
+
+
+def test_native_diff_is_that_of_the_model(loadable: None, tmp_path: Path) -> None:
+    a = configuration(tmp_path / "a.yaml", TEXT)
+    b = configuration(tmp_path / "b.yaml", split_weights(10).replace("action: permit", "action: deny"))
+    runs = [
+        replayed("diff", "--a", a, "--b", b, *MIX, "--targets", target, "--no-frames") for target in ("xdp", "model")
+    ]
+    assert runs[0] == runs[1] and runs[0][0] == 1 and runs[0][1]["changed"] > 20
+
+
+def test_frames_that_the_test_run_does_not_take_are_said_not_judged(loadable: None, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "a.yaml", TEXT)
+    sizes = "[Ether(bytes(ETHER)[:12] + b'\\x08\\x06' + bytes(n)) for n in (46, 3506, 3507)]"
+    expression = sizes.replace("ETHER", "Ether(src='02:00:00:00:00:02', dst='02:00:00:00:00:01')")
+    status, summary = replayed("run", "--config", config, "--scapy", expression)
+    assert (status, summary["targets"]["xdp"]["frames"], summary["targets"]["xdp"]["not_asked"]) == (0, 2, 1)
+    assert "1 frames beyond 3,520 bytes" in summary["notes"][0]
+
+
 def test_wire_leaves_no_namespace_behind() -> None:
-    kind = Kind("wire")
+    before, kind = set(netns.listnetns()), Kind("wire")
     kind.fresh(plan())
-    ours = f"dpu-replay-{os.getpid()}-"
-    assert [name for name in netns.listnetns() if name.startswith(ours)]
+    assert len(set(netns.listnetns()) - before) == 2
     kind.close()
-    assert [name for name in netns.listnetns() if name.startswith(ours)] == []
+    assert set(netns.listnetns()) <= before

@@ -58,11 +58,16 @@ class Wrong:
     answered: Answer
 
 
-def expected(step: Step, now: PlanPacket, service: int) -> Answer:
-    """What every target has to say. The service id is the target's own word here: that of the group says it too."""
-    groups = {group.port: group.id for steer in now.tables.steer if steer.service == service for group in steer.groups}
-    group = groups[step.port] if step.port else 0
-    return Answer(step.reason <= 9, int(step.reason), service, group, step.port, step.frame_after)
+def expected(step: Step, now: PlanPacket, answered: Answer) -> Answer:
+    """What every target has to say. Its word is taken for ids, as far as service, group and port belong together."""
+    groups = {
+        group.id
+        for steer in now.tables.steer
+        for group in steer.groups
+        if group.port == step.port and answered.service in (0, steer.service)
+    }
+    group = answered.group if answered.group in groups else min(groups, default=0)
+    return Answer(step.reason <= 9, int(step.reason), answered.service, group, step.port, step.frame_after)
 
 
 def wrong(case: Case, target: Judge, now: PlanPacket) -> Iterator[Wrong]:
@@ -75,7 +80,7 @@ def wrong(case: Case, target: Judge, now: PlanPacket) -> Iterator[Wrong]:
             target.program(now, epoch)
             continue
         answered = target.judge(step.frame, step.clock_ns)
-        said = expected(step, now, answered.service)
+        said = expected(step, now, answered)
         if answered != said:
             yield Wrong(case.name, index, said, answered)
 

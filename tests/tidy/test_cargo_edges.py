@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"types", *STAGES},
     "replay": {"types"},
     "python": {"types", "pipeline", "replay"},
-    "fuzz": {"types", *STAGES},
+    "fuzz": {"types", "replay", *STAGES},
     "benches": {"types", "pipeline", *STAGES},
 }
 # The host worker's side of the transport is not the fast path's pipeline: the module reaches the ucx crate for it.

@@ -6,6 +6,7 @@
 // A broken promise is told by a panic: that is what a fuzzer looks for.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod capture;
 pub mod cuts;
 pub mod http1;
 pub mod http2;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "head", run: http1::heads, seeds: seeds::heads },
     Target { name: "body", run: http1::body, seeds: seeds::bodies },
     Target { name: "h2_head", run: http2::head, seeds: seeds::h2_heads },
@@ -37,6 +38,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "request", run: request::request, seeds: seeds::requests },
     Target { name: "frame", run: wire::frame, seeds: seeds::frames },
     Target { name: "token", run: token::token, seeds: seeds::tokens },
+    Target { name: "capture", run: capture::capture, seeds: capture::seeds },
     Target { name: "trace", run: http2::trace, seeds: seeds::traces },
 ];
 

@@ -88,3 +88,8 @@ fn every_target_is_tried_here_and_has_its_program() {
         assert!(std::path::Path::new(&program).is_file(), "{program}");
     }
 }
+
+#[test]
+fn captures() {
+    briefly("capture");
+}

@@ -60,9 +60,9 @@ impl PyFrames {
                 return Err(PyValueError::new_err(format!("traffic is flood, scan or mix, not {other}")))
             }
         };
-        let vips =
+        let vips: Vec<Vip> =
             vips.into_iter().map(|(address, protocol, port)| Vip { address, protocol, port }).collect();
-        Ok(Self { inner: Source::generated(Generator::new(traffic, vips, count, seed, interval_ns)) })
+        Ok(Self { inner: Source::generated(Generator::new(traffic, &vips, count, seed, interval_ns)) })
     }
 
     /// Frames with their times in nanoseconds.

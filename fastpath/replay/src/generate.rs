@@ -38,7 +38,7 @@ const SCANNERS: u64 = 4;
 /// Makes frames.
 pub struct Generator {
     traffic: Traffic,
-    vips: Vec<Vip>,
+    vips: Vec<To>,
     count: u64,
     made: u64,
     interval_ns: u64,
@@ -48,12 +48,12 @@ pub struct Generator {
 impl Generator {
     /// `count` frames to `vips`, one each `interval_ns`. Without a VIP they go to 192.0.2.1:443.
     #[must_use]
-    pub fn new(traffic: Traffic, mut vips: Vec<Vip>, count: u64, seed: u64, interval_ns: u64) -> Self {
-        vips.retain(|vip| matches!(vip.address.len(), 4 | 16));
-        if vips.is_empty() {
-            vips.push(Vip { address: vec![192, 0, 2, 1], protocol: TCP, port: 443 });
+    pub fn new(traffic: Traffic, vips: &[Vip], count: u64, seed: u64, interval_ns: u64) -> Self {
+        let mut to: Vec<To> = vips.iter().filter_map(To::of).collect();
+        if to.is_empty() {
+            to.push(To { address: Address::of(&[192, 0, 2, 1]), protocol: TCP, port: 443 });
         }
-        Self { traffic, vips, count, made: 0, interval_ns, dice: seed }
+        Self { traffic, vips: to, count, made: 0, interval_ns, dice: seed }
     }
 
     /// How many there are in all.
@@ -88,9 +88,9 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    fn vip(&mut self) -> Vip {
+    fn vip(&mut self) -> To {
         let place = self.roll() as usize % self.vips.len();
-        self.vips[place].clone()
+        self.vips[place]
     }
 
     fn flood(&mut self, data: &mut Vec<u8>) {
@@ -101,7 +101,7 @@ impl Generator {
 
     fn scan(&mut self, data: &mut Vec<u8>) {
         let step = self.made / SCANNERS;
-        let mut vip = self.vips[(step / 65_536) as usize % self.vips.len()].clone();
+        let mut vip = self.vips[(step / 65_536) as usize % self.vips.len()];
         vip.port = step as u16;
         let source = Source { client: self.made % SCANNERS, port: 40_000 };
         write(data, &source, &vip, if vip.protocol == UDP { 0 } else { SYN }, 0);
@@ -140,6 +140,48 @@ impl Generator {
     }
 }
 
+/// A VIP without memory of its own.
+#[derive(Clone, Copy)]
+struct To {
+    address: Address,
+    protocol: u8,
+    port: u16,
+}
+
+impl To {
+    fn of(vip: &Vip) -> Option<Self> {
+        let known = matches!(vip.address.len(), 4 | 16);
+        known.then(|| Self { address: Address::of(&vip.address), protocol: vip.protocol, port: vip.port })
+    }
+}
+
+/// 4 or 16 bytes.
+#[derive(Clone, Copy)]
+struct Address {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Address {
+    fn of(from: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..from.len()].copy_from_slice(from);
+        Self { bytes, length: from.len() }
+    }
+
+    fn is_ipv4(&self) -> bool {
+        self.length == 4
+    }
+}
+
+impl std::ops::Deref for Address {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 struct Source {
     client: u64,
     port: u16,
@@ -147,20 +189,19 @@ struct Source {
 
 impl Source {
     /// In the family of `like`.
-    fn address(&self, like: &[u8]) -> Vec<u8> {
+    fn address(&self, like: &Address) -> Address {
         let client = self.client.to_be_bytes();
-        if like.len() == 4 {
-            return vec![198, 18 | client[5] & 1, client[6], client[7]];
+        if like.is_ipv4() {
+            return Address::of(&[198, 18 | client[5] & 1, client[6], client[7]]);
         }
-        let mut address = vec![0x20, 0x01, 0x00, 0x02, 0, 0];
-        address.extend_from_slice(&client[6..]);
-        address.extend_from_slice(&client);
-        address
+        let mut bytes = [0x20, 0x01, 0x00, 0x02, 0, 0, client[6], client[7], 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes[8..].copy_from_slice(&client);
+        Address { bytes, length: 16 }
     }
 }
 
 /// A whole frame with checksums that hold.
-fn write(data: &mut Vec<u8>, source: &Source, vip: &Vip, flags: u8, payload: usize) {
+fn write(data: &mut Vec<u8>, source: &Source, vip: &To, flags: u8, payload: usize) {
     let header = if vip.protocol == UDP { 8 } else { 20 };
     let from = source.address(&vip.address);
     let start = ip(data, &from, &vip.address, vip.protocol, header + payload);
@@ -215,8 +256,8 @@ fn fragment(data: &mut [u8]) {
     }
 }
 
-fn echo(data: &mut Vec<u8>, source: &Source, vip: &Vip) {
-    let (protocol, kind) = if vip.address.len() == 4 { (1, 8) } else { (58, 128) };
+fn echo(data: &mut Vec<u8>, source: &Source, vip: &To) {
+    let (protocol, kind) = if vip.address.is_ipv4() { (1, 8) } else { (58, 128) };
     ip(data, &source.address(&vip.address), &vip.address, protocol, 8);
     data.extend_from_slice(&[kind, 0, 0, 0, 0, 0, 0, 0]);
 }

@@ -15,7 +15,7 @@ fn vips() -> Vec<Vip> {
 }
 
 fn frames(traffic: Traffic, count: u64, seed: u64) -> Vec<(u64, Vec<u8>)> {
-    let mut generator = Generator::new(traffic, vips(), count, seed, 1_000);
+    let mut generator = Generator::new(traffic, &vips(), count, seed, 1_000);
     let (mut found, mut frame) = (Vec::new(), Frame::default());
     while generator.next(&mut frame) {
         assert!(!frame.is_cut());
@@ -73,7 +73,7 @@ fn a_mix_has_every_kind_and_frames_of_at_least_an_ethernet_header() {
 
 #[test]
 fn without_a_vip_there_is_one_to_send_to() {
-    let mut generator = Generator::new(Traffic::Mix, vec![], 10, 1, 1);
+    let mut generator = Generator::new(Traffic::Mix, &[], 10, 1, 1);
     let mut frame = Frame::default();
     assert!((0..10).all(|_| generator.next(&mut frame)) && !generator.next(&mut frame));
 }

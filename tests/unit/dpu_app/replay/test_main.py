@@ -1,0 +1,200 @@
+"""`dpu-replay` from its command line: what it prints, what it writes, and its exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scapy.utils import rdpcap, wrpcap
+from typer.testing import CliRunner, Result
+
+from dpu_app.replay.__main__ import LISTED_MAX, app
+from tests.packets.case import ETHERNET, IPV4, IPV6
+from tests.packets.config import TEXT, split_weights
+from tests.unit.dpu_app.samples import TEXT as HEAD
+
+DENY_WEB = TEXT.replace("  acl:\n", "  acl:\n    - { service: web, source: 198.51.100.0/24, action: deny }\n")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return written(tmp_path / "a.yaml", TEXT)
+
+
+def written(path: Path, packet: str) -> Path:
+    path.write_text(HEAD + packet, encoding="utf-8")
+    return path
+
+
+def replay(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def captured(tmp_path: Path, frames: list[bytes]) -> Path:
+    path = tmp_path / "in.pcap"
+    wrpcap(str(path), [type(ETHERNET)(frame) for frame in frames])
+    return path
+
+
+FRAMES = [bytes(IPV4.tcp(10)), bytes(IPV4.tcp(10, port=444)), bytes(IPV4.tcp(10, flags="SF")), bytes(IPV6.tcp(13))]
+
+
+def test_every_frame_of_a_capture_as_a_line_of_json(config: Path, tmp_path: Path) -> None:
+    done = replay("run", "--config", config, "--pcap", captured(tmp_path, FRAMES), "--targets", "model", "-o", "jsonl")
+    *rows, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [row["answers"]["model"] for row in rows]
+    assert [answer["reason"] for answer in answers] == ["none", "packet_not_vip", "packet_tcp_flags", "none"]
+    assert [answer["port"] for answer in answers] == [8443, 0, 0, 9443]
+    assert [answer["group"] for answer in answers] == ["main", "", "", "canary"]
+    assert bytes.fromhex(answers[1]["frame"]) == FRAMES[1] and answers[2]["frame"] == ""
+    counts = summary["summary"]["targets"]["model"]
+    assert (counts["frames"], counts["passed"], counts["dropped"]) == (4, 3, 1)
+    assert done.exit_code == 0
+
+
+def test_table_counts_by_reason_and_says_the_clock(config: Path, tmp_path: Path) -> None:
+    done = replay("run", "--config", config, "--pcap", captured(tmp_path, FRAMES), "--targets", "model", "--frames")
+    assert "4 frames, 3 pass, 1 drop" in done.stdout and "not repeatable" in done.stdout
+    assert "#0 198.51.100.1 port 40000 > 192.0.2.10 port 443 tcp A 54 bytes: pass none web/main :8443" in done.stdout
+    assert (
+        "capture's own times"
+        in replay("run", "--config", config, "--clock", "--targets", "model", "--generate", "scan", "--count", 5).stdout
+    )
+
+
+def test_passed_frames_are_written_as_rewritten(config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.pcap"
+    replay("run", "--config", config, "--pcap", captured(tmp_path, FRAMES), "--targets", "model", "--out", out)
+    assert [packet["TCP"].dport for packet in rdpcap(str(out))] == [8443, 444, 9443]
+
+
+def test_meters_with_the_captures_clock_say_the_same_twice(config: Path) -> None:
+    arguments = (
+        "run",
+        "--config",
+        config,
+        "--generate",
+        "mix",
+        "--count",
+        3000,
+        "--targets",
+        "model",
+        "--clock",
+        "-o",
+        "json",
+    )
+    first, second = replay(*arguments), replay(*arguments)
+    assert first.stdout == second.stdout
+    assert any(
+        reason.startswith("meter_") for reason in json.loads(first.stdout)["summary"]["targets"]["model"]["reasons"]
+    )
+
+
+def test_a_scapy_expression_is_replayed_with_all_that_its_sets_stand_for(config: Path) -> None:
+    text = "IP(src='198.51.100.1', dst='192.0.2.10')/TCP(dport=[443, 444, 445], flags='A')"
+    done = replay("run", "--config", config, "--scapy", text, "--targets", "model", "-o", "json")
+    reasons = json.loads(done.stdout)["summary"]["targets"]["model"]["reasons"]
+    assert {reason: item["frames"] for reason, item in reasons.items()} == {"none": 1, "packet_not_vip": 2}
+
+
+# (what changes in B, frames, changed: effect -> rule)
+DIFFS = [
+    (DENY_WEB, [0, 1], {"pass :8443 -> drop acl_denied": "b: acl web 198.51.100.0/24 port any deny acl_denied"}),
+    (split_weights(100), [3], {"pass :9443 -> pass :8443": "b: steer split -> stable port 8443"}),
+    (
+        TEXT.replace("- { service: web, address: '192.0.2.10', protocol: tcp, port: 443 }", "[]").replace(
+            "    []\n", ""
+        ),
+        [0],
+        {"pass :8443 -> pass packet_not_vip": "a: steer web -> main port 8443"},
+    ),
+    (TEXT, [0, 1, 2, 3], {}),
+]
+
+
+@pytest.mark.parametrize(("text", "used", "expected"), DIFFS)
+def test_diff_says_what_changes_and_which_entry_is_behind_it(
+    text: str, used: list[int], expected: dict[str, str], config: Path, tmp_path: Path
+) -> None:
+    frames = captured(tmp_path, [FRAMES[index] for index in used])
+    after = written(tmp_path / "b.yaml", text)
+    done = replay("diff", "--a", config, "--b", after, "--pcap", frames, "--targets", "model", "-o", "json")
+    summary = json.loads(done.stdout)["summary"]
+    assert {rule["effect"]: rule["rule"] for rule in summary["rules"]} == expected
+    assert (summary["compared"], summary["changed"]) == (len(used), len(expected))
+    assert done.exit_code == (1 if expected else 0)
+
+
+def test_diff_lists_every_frame_that_changes_for_people(config: Path, tmp_path: Path) -> None:
+    after = written(tmp_path / "b.yaml", DENY_WEB)
+    frames = captured(tmp_path, FRAMES[:1] * 150)
+    done = replay("diff", "--a", config, "--b", after, "--pcap", frames, "--targets", "model")
+    assert sum(line.startswith("#") for line in done.stdout.splitlines()) == 150
+    assert "150 of 150 frames change" in done.stdout
+
+
+# (arguments, what is said)
+UNUSABLE = [
+    (("--targets", "model"), "one of --pcap, --scapy, --generate"),
+    (("--targets", "model", "--generate", "mix", "--scapy", "IP()"), "one of --pcap, --scapy, --generate"),
+    (("--targets", "oracle", "--generate", "mix"), "there is no target 'oracle'"),
+    (("--targets", "model,model", "--generate", "mix"), "each once"),
+    (("--targets", "", "--generate", "mix"), "with commas between"),
+    (("--targets", "model", "--scapy", "IP("), "SyntaxError"),
+    (("--targets", "model", "--pcap", "/nowhere/x.pcap"), "check the path"),
+    (("--targets", "model", "--generate", "mix", "--frames", "-o", "json"), "take -o jsonl"),
+    (("--targets", "p4rt://127.0.0.1:1", "--p4rt-plaintext", "--generate", "mix"), "p4rt://127.0.0.1:1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), UNUSABLE)
+def test_what_cannot_be_done_is_status_2_with_the_fix(arguments: tuple[str, ...], said: str, config: Path) -> None:
+    done = replay("run", "--config", config, *arguments)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_bad_configuration_is_status_2_with_its_line(tmp_path: Path) -> None:
+    done = replay("run", "--config", written(tmp_path / "x.yaml", TEXT + "  nonsense: 1\n"), "--generate", "mix")
+    assert done.exit_code == 2 and "x.yaml:" in done.stderr
+
+
+def test_a_configuration_without_packet_stage_is_status_2(tmp_path: Path) -> None:
+    done = replay("run", "--config", written(tmp_path / "x.yaml", ""), "--generate", "mix")
+    assert done.exit_code == 2 and "add `packet:`" in done.stderr
+
+
+def test_a_damaged_capture_is_status_2(config: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pcap"
+    path.write_bytes(captured(tmp_path, FRAMES).read_bytes()[:32].ljust(60, b"\xff"))
+    done = replay("run", "--config", config, "--pcap", path, "--targets", "model")
+    assert done.exit_code == 2 and "damaged at byte" in done.stderr
+
+
+def test_a_capture_that_was_cut_is_replayed_padded_and_said(config: Path, tmp_path: Path) -> None:
+    path = captured(tmp_path, [FRAMES[0] + b"x" * 100])
+    data = bytearray(path.read_bytes())
+    # The record's kept length: the capture holds 60 of 154 bytes.
+    data[32:36] = (60).to_bytes(4, "little")
+    path.write_bytes(bytes(data[: 40 + 60]))
+    done = replay("run", "--config", config, "--pcap", path, "--targets", "model")
+    assert "1 frames were cut" in done.stdout and "1 frames, 1 pass" in done.stdout
+
+
+def test_differing_frames_are_listed_up_to_a_bound(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dpu_app.replay.oracle import Oracle
+
+    judge = Oracle.judge
+    calls = iter(range(1 << 20))
+    monkeypatch.setattr(
+        Oracle, "judge", lambda self, frame, clock_ns: judge(self, frame, clock_ns)._replace(reason=next(calls) % 9)
+    )
+    monkeypatch.setattr("dpu_app.replay.target.Model.name", "model")
+    from dpu_app.replay import build
+
+    made = build.target
+    monkeypatch.setattr("dpu_app.replay.__main__.target", lambda name, *rest: made("model", *rest))
+    monkeypatch.setattr("dpu_app.replay.__main__.split", lambda names: ["a", "b"])
+    done = replay("run", "--config", config, "--generate", "flood", "--count", 500, "--targets", "a,b")
+    lines = [line for line in done.stdout.splitlines() if "DIFFERS" in line]
+    assert (len(lines), done.exit_code) == (LISTED_MAX, 1)
