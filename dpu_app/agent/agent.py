@@ -125,9 +125,6 @@ class Agent:
         log.info("stopping; what is programmed lives on", signal=signal.Signals(received).name)
         self.reconciler.stop()
         worker.join()
-        if self.flows is not None and self.telemetry is not None:
-            self.telemetry.stop()
-            self.flows.stop()
         return self.close(0)
 
     def take_up_settings(self) -> None:
@@ -138,6 +135,9 @@ class Agent:
 
     def close(self, status: int) -> int:
         """Lets go of everything; what is programmed stays. Returns `status`."""
+        if self.flows is not None and self.telemetry is not None:
+            self.telemetry.stop()
+            self.flows.stop()
         if self.p4runtime is not None:
             self.p4runtime.close()
         self.health.close()

@@ -14,7 +14,7 @@ from dpu_app.model.plan_packet import PlanTables
 from dpu_app.p4rt.backend import BackendError, BackendFull, Words
 from dpu_app.store.disk import StoreError, seal, unseal, write_atomic
 from dpu_app.targets.base import TargetRefused, TargetUnavailable
-from dpu_app.targets.packet.target import XdpTarget
+from dpu_app.targets.packet.target import ControllerTables, XdpTarget
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 FILE = "p4runtime.json"
@@ -27,6 +27,7 @@ class Kept:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     banks: tuple[PlanTables, PlanTables] = (PlanTables(), PlanTables())
+    active: int = 0
     revision: int = 0
     epoch: int = 0
     digest: str = "0"
@@ -43,6 +44,7 @@ class XdpBackend:
         self.xdp = xdp
         self.file = state_dir / FILE
         self.kept = self.load()
+        xdp.controllers = ControllerTables(self.kept.banks, self.kept.active)
         self._is_restored = False
 
     def load(self) -> Kept:
@@ -104,6 +106,7 @@ class XdpBackend:
         except StoreError as error:
             raise BackendError(str(error)) from error
         self.kept = kept
+        self.xdp.controllers = ControllerTables(kept.banks, kept.active)
 
     def active_bank(self) -> int:
         """See Backend; 0 while nothing is attached."""
@@ -115,6 +118,7 @@ class XdpBackend:
 
     def flip(self, bank: int) -> None:
         """See Backend."""
+        self.keep(replace(self.kept, active=bank))
         try:
             self.xdp.select_bank(bank)
         except TargetUnavailable as error:

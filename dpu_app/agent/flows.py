@@ -35,7 +35,8 @@ class XdpFlows:
     def stop(self) -> None:
         """Ends that; the flows stay."""
         self._stopped.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def age(self) -> None:
         """A round a second until `stop`. A table that takes long is walked less often: a tenth of a core at most.

@@ -108,6 +108,20 @@ def test_the_next_agent_keeps_what_the_controller_wrote(lab: Lab) -> None:
     again.close()
 
 
+def test_a_reboot_keeps_what_the_controller_wrote(lab: Lab) -> None:
+    controller = lab.controller()
+    controller.apply(packet_plan())
+    controller.close()
+    # The maps are gone, as after a reboot; the state directory is not.
+    lab.xdp.apply(EMPTY_PLAN)
+    lab.restart()
+    lab.xdp.apply(lab.plan)
+    assert lab.verdict(DENIED) == XDP_DROP
+    again = lab.controller()
+    assert again.read_back().digest == again.digest(packet_plan())
+    again.close()
+
+
 def test_a_reload_of_the_file_leaves_the_controllers_tables(lab: Lab) -> None:
     controller = lab.controller()
     controller.apply(packet_plan())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
 from dataclasses import replace
+from itertools import islice
 
 from abi.gen.packet import FlowKey, FlowValue
-from dpu_app.targets.packet.bpf import Map
+from dpu_app.targets.packet.bpf import BpfError, Map
 from dpu_app.targets.packet.layout import BANKS
 from dpu_app.targets.packet.maps import Maps
 from dpu_app.targets.packet.vips import BUCKET_BYTES, grown
@@ -61,9 +63,10 @@ class Carrier:
                 self.new[name].update(key, bytes(CELL_STATE_AT) + value[CELL_STATE_AT:])
 
     def copy_flows(self) -> int:
-        """All flows, remembering their counts."""
+        """As many flows as there is room for, remembering their counts; the others go by their bucket from now on."""
+        room = self.new["flow"].shape.entries_max
         chunk: list[tuple[bytes, bytes]] = []
-        for key, value in self.old["flow"].items():
+        for key, value in islice(self.old["flow"].items(), room):
             self.seen[key] = COUNTS.unpack_from(value)
             chunk.append((key, value))
             if len(chunk) == CHUNK:
@@ -81,8 +84,14 @@ class Carrier:
             before, now = self.seen.get(key), COUNTS.unpack_from(value)
             if before == now:
                 continue
+            try:
+                self.add(key, value, [after - was for after, was in zip(now, before or (0, 0, 0, 0), strict=True)])
+            except BpfError as error:
+                if error.errno != errno.E2BIG:
+                    raise
+                # A smaller table that is full by now: this flow goes by its bucket.
+                continue
             gained += 1
-            self.add(key, value, [after - was for after, was in zip(now, before or (0, 0, 0, 0), strict=True)])
         return gained
 
     def add(self, key: bytes, value: bytes, gain: list[int]) -> None:

@@ -44,6 +44,14 @@ class XdpOptions:
     """Take an interface from a program that somebody else attached to it."""
 
 
+@dataclass(frozen=True)
+class ControllerTables:
+    """Both banks, and which of them frames see."""
+
+    banks: tuple[PlanTables, PlanTables] = (PlanTables(), PlanTables())
+    active: int = 0
+
+
 class XdpTarget:
     """See Target. A plan without `packet` is one with nothing on any interface."""
 
@@ -59,6 +67,8 @@ class XdpTarget:
         self.bare: Plan | None = None
         """The plan without a packet part that was applied last: there is no map to write it in."""
         self.records: RecordReader | None = None
+        self.controllers = ControllerTables()
+        """What a P4Runtime controller wrote, from whoever keeps it: maps begin empty after a reboot."""
         self._deep_due = 0.0
         if last.packet is not None:
             with said():
@@ -210,6 +220,9 @@ class XdpTarget:
     def _make_room(self, packet: PlanPacket, acl: AclTables) -> None:
         """Has a generation that the plan fits in, in force. A flow table of another size is another generation too."""
         needed = sizes_of(packet, acl)
+        if packet.programmed_by == "p4runtime":
+            for tables in self.controllers.banks:
+                needed = needed.at_least(sizes_of(replace(packet, tables=tables), acl_tables(tables)))
         current = self.generation
         if current is not None and not self._is_orphan():
             held = current.sizes
@@ -263,9 +276,13 @@ class XdpTarget:
 
     def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
         """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape fits."""
-        bank = fresh.maps.epoch()[1]
+        epoch, bank = fresh.maps.epoch()
         if packet.programmed_by == "agent":
             fresh.maps.write(bank, rendered(fresh.maps, packet.tables, acl_tables(packet.tables), bank))
+        else:
+            for number, tables in enumerate(self.controllers.banks):
+                fresh.maps.write(number, rendered(fresh.maps, tables, acl_tables(tables), number))
+            fresh.maps.flip(epoch, self.controllers.active)
         for fd in generation.others(fresh, "flow"):
             log.info("flows taken over from other programs", flows=take_flows(fd, fresh.maps))
 
