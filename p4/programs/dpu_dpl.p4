@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // p4/README.md lists the page of each construct, what is a guess, and what DPL lacks. In short: tables, actions and their
-// numbers are those of v1model (lib/), without `programmed`, packet I/O, and meters other than bytes; IPv6 extension
-// headers, a third tag and lying lengths are what BlueField's own parser makes of them.
+// numbers are those of v1model (lib/), without packet I/O and meters other than bytes; IPv6 extension headers, a third tag
+// and lying lengths are what BlueField's own parser makes of them.
 #include <doca_model.p4>
 #include <doca_headers.p4>
 #include <doca_externs.p4>
@@ -11,6 +11,7 @@
 
 #include "../lib/acl.p4"
 #include "../lib/epoch.p4"
+#include "../lib/programmed.p4"
 #include "../lib/reverse.p4"
 #include "../lib/sane.p4"
 #include "../lib/steer.p4"
@@ -170,6 +171,7 @@ control PacketStage(inout headers_t headers, in nv_standard_metadata_t standard,
 
     apply {
         Epoch.apply(packet);
+        Programmed.apply();
         Describe.apply(headers, packet);
         if (standard.ingress_port == HOST_PORT) {
             if (packet.protocol != 0) {
