@@ -18,6 +18,11 @@ class Names:
     def __init__(self, packet: PlanPacket) -> None:
         self.services = {service.id: service.name for service in packet.services}
         self.groups = {group.id: group.name for steer in packet.tables.steer for group in steer.groups}
+        self.paths = {
+            group.id: f"{self.service(steer.service)}/{group.name}"
+            for steer in packet.tables.steer
+            for group in steer.groups
+        }
 
     def service(self, number: int) -> str:
         """Empty for none; the number where the plan has no name for it."""
@@ -26,6 +31,10 @@ class Names:
     def group(self, number: int) -> str:
         """Empty for none; the number where the plan has no name for it."""
         return self.groups.get(number, str(number)) if number else ""
+
+    def group_path(self, number: int) -> str:
+        """`chat/canary`: names of groups are unique in their service only. Empty for none."""
+        return self.paths.get(number, str(number)) if number else ""
 
     def row(self, answer: Answer | None) -> dict[str, object]:
         """An answer for programs."""

@@ -73,7 +73,7 @@ def outcome_table(outcome: Outcome, names: Names, clock: str) -> None:
     for target, sums in outcome.sums.items():
         dropped = sums.asked - sums.passed
         console.print(f"{target}: {sums.asked:,} frames, {sums.passed:,} pass, {dropped:,} drop")
-        groups = {names.group(n): frames for n, frames in sums.groups.items() if n}
+        groups = {names.group_path(n): frames for n, frames in sorted(sums.groups.items()) if n}
         if groups:
             shares = ", ".join(f"{name} {frames:,}" for name, frames in groups.items())
             console.print(f"{target} listener groups: {shares}")

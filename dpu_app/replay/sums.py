@@ -46,5 +46,5 @@ class Sums:
                 for reason, (frames, size) in sorted(self.reasons.items())
             },
             "services": {names.service(n) or "none": frames for n, frames in sorted(self.services.items())},
-            "groups": {names.group(n) or "none": frames for n, frames in sorted(self.groups.items())},
+            "groups": {names.group_path(n) or "none": frames for n, frames in sorted(self.groups.items())},
         }

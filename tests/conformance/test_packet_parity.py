@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +13,7 @@ from hypothesis import given, settings
 from pyroute2 import netns
 from typer.testing import CliRunner
 
-from dpu_app.model.plan import EMPTY_PLAN
 from dpu_app.model.plan_packet import PlanPacket
-from dpu_app.p4rt.options import ClientOptions
 from dpu_app.replay.__main__ import app
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.native import NativeTarget, XdpProgram
@@ -29,14 +22,12 @@ from dpu_app.replay.p4rt import P4Switch
 from dpu_app.replay.target import TargetFailed
 from dpu_app.replay.wire import Wire
 from dpu_app.targets.base import TargetUnavailable
-from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet.rig import XdpRig
+from tests.conformance.bmv2 import CONFIG, Bmv2, installed
 from tests.packets.config import TEXT, plan, split_weights
 from tests.packets.strategies import sequences
 from tests.packets.tables import wrong_alone, wrong_together
 from tests.unit.dpu_app.samples import TEXT as HEAD
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Asked(Protocol):
@@ -124,7 +115,7 @@ def test_random_frames(kind: Kind) -> None:
     # One target for all examples: its state is the oracle's, as they have seen the same frames.
     subject = kind.fresh(plan())
 
-    @settings(max_examples=200)
+    @settings(max_examples=200 if kind.name == "xdp" else 40)
     @given(sequences)
     def same(sequence: list[tuple[int, bytes]]) -> None:
         expected = [subject.oracle.judge(frame, clock_ns) for clock_ns, frame in sequence]
@@ -134,75 +125,42 @@ def test_random_frames(kind: Kind) -> None:
     same()
 
 
-class Switch:
-    """A BMv2 of our own, programmed with a plan, without ports: it answers packet-outs only."""
-
-    def __init__(self, now: PlanPacket) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        command = ["simple_switch_grpc", "--no-p4", "--device-id", "1", "--", "--cpu-port", "510"]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen([*command, "--grpc-server-addr", address], stdout=quiet, stderr=quiet)
-        options = ClientOptions(address=address, plaintext=True, device_config=ROOT / "p4" / "build" / "dpu.json")
-        self.programmed = P4RuntimeTarget(options)
-        self.apply(now)
-        self.asked = P4Switch("bmv2", self.programmed.client)
-
-    def apply(self, now: PlanPacket) -> None:
-        """When it listens, which takes it a moment."""
-        plan = replace(EMPTY_PLAN, revision=1, epoch=1, packet=now)
-        for _ in range(100):
-            try:
-                self.programmed.apply(plan)
-                return
-            except TargetUnavailable:
-                time.sleep(0.1)
-        self.close()
-        raise AssertionError("simple_switch_grpc does not answer")
-
-    def judge(self, frame: bytes, clock_ns: int) -> Answer:
-        [answer] = self.asked.judge([(clock_ns, frame)])
-        assert answer is not None
-        return answer
-
-    def program(self, packet: PlanPacket, epoch: int) -> None:
-        """Cases for P4 do not reload."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        self.programmed.close()
-        self.process.terminate()
-        self.process.wait(10)
-
-
 # BMv2 refills in its own way: with nothing refilled, meters are the same everywhere.
 NO_REFILL = TEXT.replace("per_s: 2,", "per_s: 0,")
 
 
 @pytest.fixture
-def bmv2() -> Iterator[Switch]:
-    if shutil.which("simple_switch_grpc") is None:
+def bmv2() -> Iterator[Bmv2]:
+    if not installed():
         pytest.skip("BMv2 is not here: simple_switch_grpc has to be on PATH")
-    made = Switch(plan(NO_REFILL))
-    yield made
-    made.close()
+    with Bmv2() as made:
+        yield made
 
 
-def test_cases_on_a_p4_switch(bmv2: Switch) -> None:
-    assert wrong_together(bmv2, frozenset()) == []
-
-
-def test_random_frames_on_a_p4_switch(bmv2: Switch) -> None:
+def test_random_frames_on_a_p4_switch(bmv2: Bmv2) -> None:
+    bmv2.program(plan(NO_REFILL))
+    asked = P4Switch("bmv2", bmv2.target.client)
     oracle = Oracle(plan(NO_REFILL), flow_table=False)
 
-    @settings(max_examples=60)
+    @settings(max_examples=40)
     @given(sequences)
     def same(sequence: list[tuple[int, bytes]]) -> None:
         expected = [oracle.judge(frame, clock_ns)._replace(service=0) for clock_ns, frame in sequence]
-        assert bmv2.asked.judge(sequence) == expected
+        assert asked.judge(sequence) == expected
 
     same()
+
+
+def test_command_line_programs_and_asks_a_p4_switch(bmv2: Bmv2, tmp_path: Path) -> None:
+    config = configuration(tmp_path / "a.yaml", NO_REFILL)
+    # The command line is the only controller.
+    bmv2.target.close()
+    name = f"p4rt://{bmv2.options.address}"
+    switch = ("--p4rt-plaintext", "--p4rt-device-config", CONFIG)
+    status, summary = replayed("run", "--config", config, *MIX, "--targets", f"model,{name}", *switch)
+    assert (status, summary["differing"]) == (0, 0)
+    assert summary["targets"][name]["reasons"] == summary["targets"]["model"]["reasons"]
+    assert summary["targets"][name]["groups"] == summary["targets"]["model"]["groups"]
 
 
 @pytest.fixture(scope="module")

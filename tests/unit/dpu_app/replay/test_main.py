@@ -50,6 +50,8 @@ def test_every_frame_of_a_capture_as_a_line_of_json(config: Path, tmp_path: Path
     assert bytes.fromhex(answers[1]["frame"]) == FRAMES[1] and answers[2]["frame"] == ""
     counts = summary["summary"]["targets"]["model"]
     assert (counts["frames"], counts["passed"], counts["dropped"]) == (4, 3, 1)
+    # Names of groups are unique in their service only.
+    assert counts["groups"] == {"none": 2, "web/main": 1, "split/canary": 1}
     assert done.exit_code == 0
 
 
