@@ -96,12 +96,24 @@ class Behind:
 
 def place_of(settings: Settings, say: Callable[[str], None]) -> Place:
     """What was asked for, or what this machine can. Raises StackError with why and the fix."""
-    reasons = packet.missing() if settings.packet != "0" else []
     if settings.packet == "0":
+        clear_crashed(settings.run_dir)
         return Loopback()
+    reasons = packet.missing()
     if not reasons:
         return Behind(settings.run_dir)
     if settings.packet == "1":
         raise StackError("the packet stage cannot run here: " + "; ".join(reasons) + "; or leave PACKET=1 out")
     say(f"without the packet stage: {'; '.join(reasons)}")
     return Loopback()
+
+
+def clear_crashed(run_dir: Path) -> None:
+    """What a crashed run left in namespaces has the folder's sockets and state. Raises StackError where it lives."""
+    names = Names.of(run_dir)
+    if any(netns.exists(name) for name in names.all):
+        hold = Hold(run_dir)
+        try:
+            Network(names, []).remove()
+        finally:
+            hold.close()

@@ -173,14 +173,22 @@ def tour(stack: Stack) -> str:
     rows += [("desired state", f"{stack.effective.path}   (kill -HUP {stack.agent.pid} after a change)")]
     rows += [("journal", str(stack.journal))]
     if stack.place.uplink:
-        rows += [("flows", f"dpu-agent flows --state-dir {run_dir / 'state'}")]
+        rows += [("flows", f"{stack.flows}; dpu-agent flows --state-dir {run_dir / 'state'}")]
+        rows += [
+            ("namespaces", "health and metrics too are asked from inside: " + entered(stack, "agent") + " curl ...")
+        ]
     rows += [(c.name, f"pid {c.pid}, {c.health}/readyz /metrics, log {c.log.name}") for c in stack.children]
     rows += [("pids and logs", f"{run_dir}")]
     lines = [f"  {name:<14} {text}" for name, text in rows]
     body = '{"model":"chat","stream":true,"messages":[{"role":"user","content":"What is a DPU?"}]}'
-    lines += ["", f"  curl -N --cacert {stack.ca} {stack.url}/v1/chat/completions \\"]
+    lines += ["", f"  {entered(stack, 'client')}curl -N --cacert {stack.ca} {stack.url}/v1/chat/completions \\"]
     lines += ["    -H 'authorization: Bearer sk-dev-alpha' -H 'content-type: application/json' \\", f"    -d '{body}'"]
     return "\n".join(lines)
+
+
+def entered(stack: Stack, role: Role) -> str:
+    """What a command begins with to run where they are; nothing on loopback."""
+    return "".join(f"{shlex.quote(word)} " for word in stack.place.command(role, []))
 
 
 def interruptible() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from abi.gen.packet import (
     FLOW_STATE_SERVER_CLOSING,
     FLOW_UNCONFIRMED,
 )
+from deploy.local import netns
 from dpu_app.model.plan_packet import PlanFlows
 from dpu_app.targets.packet.ageing import FlowAger
 from tests.integration.packet_lab import needs_packet
@@ -24,6 +26,7 @@ from tests.integration.xdp_bench import (
     CLIENT,
     GREEN,
     SIZES,
+    VIP,
     Bench,
     bench,
     bucket_of,
@@ -124,6 +127,28 @@ def test_udp_answer_without_a_checksum_stays_without_one(wire: Bench, family: in
     frame[UDP].chksum = 0
     left = wire.answer(frame)
     assert (left[UDP].sport, left[UDP].chksum) == (443, 0)
+
+
+@FAMILIES
+def test_datagrams_cross_real_kernels_both_ways_with_good_checksums(wire: Bench, family: int) -> None:
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    names = wire.network.names
+    with netns.inside(names.dpu):
+        server = socket.socket(kind, socket.SOCK_DGRAM)
+    with netns.inside(names.client):
+        client = socket.socket(kind, socket.SOCK_DGRAM)
+    with server, client:
+        for end in (server, client):
+            end.settimeout(5)
+        server.bind((VIP[family], BLUE))
+        client.connect((VIP[family], 443))
+        for size in (0, 1, 2, 1_000):
+            client.send(bytes(range(256)) * 4 if size == 1_000 else b"x" * size)
+            asked, source = server.recvfrom(2_048)
+            assert source[0] == CLIENT[family]
+            server.sendto(asked + b"!", source)
+            assert client.recv(2_048) == asked + b"!", "a connected socket hears port 443 alone"
+        assert wire.flows()[key_of(family, client.getsockname()[1], 17)].packets_out == 4
 
 
 def test_answers_of_other_ports_are_left_alone(wire: Bench) -> None:

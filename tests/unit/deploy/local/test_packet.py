@@ -130,3 +130,15 @@ def test_namespaces_of_a_crashed_run_go_with_everybody_in_them(tmp_path: Path) -
     finally:
         place.close()
     assert not any(netns.exists(name) for name in crashed.names.all) and not crashed.pins.exists()
+
+
+@pytest.mark.skipif(bool(packet.missing()), reason="; ".join(packet.missing()))
+def test_run_on_loopback_clears_namespaces_of_its_folder_unless_somebody_lives_in_them(tmp_path: Path) -> None:
+    crashed = Network(Names.of(tmp_path), ["192.0.2.10"])
+    crashed.build()
+    hold = Hold(tmp_path)
+    with pytest.raises(StackError, match="another stack"):
+        place_of(Settings(run_dir=tmp_path), print)
+    hold.close()
+    place_of(Settings(run_dir=tmp_path), print)
+    assert not any(netns.exists(name) for name in crashed.names.all)
