@@ -221,7 +221,7 @@ def test_programs_of_an_older_version_are_taken_over_with_their_flows(wire: Benc
 def test_interface_that_goes_and_comes_back_is_programmed_again_with_its_flows(wire: Bench) -> None:
     wire.forget_flows()
     wire.push(tcp(4, 5, "A"))
-    flows = wire.flows()
+    flows, program = wire.flows(), wire.attached().program_id
     dpu = wire.network.names.dpu
     netns.ip([f"link del {wire.uplink}"], dpu)
     assert not status(wire).ready and "attached to nothing" in status(wire).detail
@@ -231,6 +231,7 @@ def test_interface_that_goes_and_comes_back_is_programmed_again_with_its_flows(w
     with wire.inside():
         assert wire.target.apply(wire.plan)
     assert status(wire).ready and wire.attached().mode == "native" and wire.flows() == flows
+    assert wire.attached().program_id == program, "nothing was compiled for it"
     with wire.inside():
         assert attach.has_egress(wire.ifindex)
 

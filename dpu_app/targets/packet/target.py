@@ -224,16 +224,24 @@ class XdpTarget:
             for tables in self.controllers.banks:
                 needed = needed.at_least(sizes_of(replace(packet, tables=tables), acl_tables(tables)))
         current = self.generation
-        if current is not None and not self._is_orphan():
+        if current is not None:
             held = current.sizes
             wanted = Sizes(
                 **{name: max(getattr(held, name), getattr(needed, name)) for name in vars(held)}
                 | {name: getattr(needed, name) for name in ("max_flows", "max_pending", "records_bytes")}
             )
             if wanted == held:
+                if self._is_orphan():
+                    self._attach_again(current, packet)
                 return
             needed = wanted
         self._replace(needed, packet)
+
+    def _attach_again(self, current: Generation, packet: PlanPacket) -> None:
+        """Hangs what is loaded on an interface that came back, or that somebody took it off: nothing to compile."""
+        self._check_interface(current.folder, packet.interface)
+        self._swap(None, current, packet)
+        log.info("attached again", interface=packet.interface, mode=self.mode)
 
     def _replace(self, sizes: Sizes, packet: PlanPacket) -> None:
         """Makes a generation, carries over what frames wrote, and swaps the attached programs in one step each."""
