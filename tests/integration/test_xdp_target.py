@@ -11,6 +11,7 @@ import pytest
 from scapy.layers.inet import TCP
 
 from deploy.local import netns
+from deploy.local.namespaces import WIRE
 from dpu_app.model.plan import EMPTY_PLAN
 from dpu_app.targets.base import Programmed, TargetRefused, TargetUnavailable
 from dpu_app.targets.packet import attach, bpf, generation
@@ -119,6 +120,23 @@ def test_mode_falls_back_to_generic_where_it_may(
         else:
             with pytest.raises(TargetUnavailable, match="native: "):
                 attach.attach_xdp(ours, index, mode, force=False)
+
+
+def test_mode_that_changes_is_obeyed_or_refused_with_the_one_before_in_force(wire: Bench) -> None:
+    wire.program(mode="generic")
+    assert wire.attached().mode == "generic" and "generic" in status(wire).detail
+    wire.program(mode="auto")
+    assert wire.attached().mode == "generic", "it works: no reason to take it off"
+    # veth has no native mode where its peer sends more than a page.
+    netns.ip([f"link set {WIRE} mtu 9000"], wire.network.names.client)
+    with pytest.raises(TargetRefused, match=r"packet\.mode"):
+        wire.program(mode="native")
+    assert wire.attached().mode == "generic" and status(wire).ready
+    netns.ip([f"link set {WIRE} mtu 1500"], wire.network.names.client)
+    wire.program(mode="native")
+    assert wire.attached().mode == "native" and status(wire).ready
+    with wire.inside():
+        assert attach.has_egress(wire.ifindex)
 
 
 @pytest.fixture

@@ -233,6 +233,8 @@ class XdpTarget:
             if wanted == held:
                 if self._is_orphan():
                     self._attach_again(current, packet)
+                elif packet.mode not in ("auto", self.mode):
+                    self._change_mode(current, packet)
                 return
             needed = wanted
         self._replace(needed, packet)
@@ -242,6 +244,17 @@ class XdpTarget:
         self._check_interface(current.folder, packet.interface)
         self._swap(None, current, packet)
         log.info("attached again", interface=packet.interface, mode=self.mode)
+
+    def _change_mode(self, current: Generation, packet: PlanPacket) -> None:
+        """Detaches and attaches in another mode: a link keeps the one that it has. Raises TargetRefused (as before)."""
+        before = self.mode
+        bpf.detach(self.link_fd)
+        try:
+            self._attach_again(current, packet)
+        except TargetUnavailable as error:
+            self._attach_again(current, replace(packet, mode=before))
+            problem = Problem(str(error), "use mode: auto, or what the driver takes", "packet.mode")
+            raise TargetRefused(self.name, (problem,)) from error
 
     def _replace(self, sizes: Sizes, packet: PlanPacket) -> None:
         """Makes a generation, carries over what frames wrote, and swaps the attached programs in one step each."""
