@@ -19,6 +19,7 @@ from dpu_app.p4rt.server import Server, serve
 from dpu_app.targets.base import TargetError
 from dpu_app.targets.p4runtime import P4RuntimeTarget
 from dpu_app.targets.packet import bpf
+from dpu_app.targets.packet.render import ways_back
 from dpu_app.targets.packet.target import XdpTarget
 from tests.privileges import needs_xdp
 from tests.unit.dpu_app.p4rt.packet_samples import TABLES, packet, packet_plan, with_acl
@@ -128,6 +129,10 @@ def test_a_reload_of_the_file_leaves_the_controllers_tables(lab: Lab) -> None:
     lab.xdp.apply(replace(lab.plan, revision=4, epoch=8, worker_key_file="/other"))
     assert lab.verdict(DENIED) == XDP_DROP
     assert lab.xdp.read_back().epoch == 8
+    assert lab.xdp.generation is not None
+    # Neither flows nor ways back are the file's to remove.
+    held = {key for key, _ in lab.xdp.generation.maps["reverse"].items()}
+    assert held == ways_back(TABLES).keys()
     controller.close()
 
 

@@ -23,10 +23,11 @@ from dpu_app.targets.packet.ageing import Aged, FlowAger
 from dpu_app.targets.packet.carry import Carrier, take_flows
 from dpu_app.targets.packet.generation import Generation
 from dpu_app.targets.packet.layout import Sizes, memory_bytes, sizes_of
+from dpu_app.targets.packet.leftovers import drop_ways_back, end_flows_of_removed_services
 from dpu_app.targets.packet.maps import Maps
 from dpu_app.targets.packet.programmed import Record
 from dpu_app.targets.packet.records import RecordReader
-from dpu_app.targets.packet.render import Contents, contents
+from dpu_app.targets.packet.render import Contents, contents, ways_back
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="xdp")
 FRAME_GRACE_S = 0.005
@@ -146,8 +147,10 @@ class XdpTarget:
                 raise TargetUnavailable("the tables are the desired state's: packet.programmed_by is agent")
             acl = acl_tables(tables)
             self._make_room(replace(self.packet, tables=tables), acl)
-            maps = self._generation().maps
-            self._write_bank(bank, rendered(maps, tables, acl, bank))
+            current = self._generation()
+            self._write_bank(bank, rendered(current.maps, tables, acl, bank))
+            needed = {key for held in self.controllers.banks for key in ways_back(held)} | ways_back(tables).keys()
+            drop_ways_back(current.maps, self._ager(current), needed)
 
     def select_bank(self, bank: int) -> None:
         """Frames see `bank` from now on; the epoch stays. Raises TargetUnavailable."""
@@ -191,8 +194,9 @@ class XdpTarget:
         if not is_elsewhere:
             self._clear_bank(1 - bank)
         Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
-        self._drop_services(packet.tables)
-        self._drop_ways_back(wanted)
+        if not is_elsewhere:
+            ended = end_flows_of_removed_services(self._ager(current), self.packet, packet)
+            log.debug("what was left", flows=ended, ways=drop_ways_back(maps, self._ager(current), wanted.reverse))
         self.packet, self.bare = packet, None
         self._deep_due = time.monotonic() + DEEP_INTERVAL_S
         log.info("tables programmed", interface=packet.interface, epoch=plan.epoch, bank=bank, before=epoch)
@@ -438,27 +442,6 @@ class XdpTarget:
         current = self._generation()
         return f"{self.mode} on {current.folder.name}, maps {sum(self.memory().values()) >> 10} KiB"
 
-    # --- what is left of plans before -------------------------------------------------------------------------------
-
-    def _drop_services(self, tables: PlanTables) -> None:
-        """Ends flows of services that the plan no longer has."""
-        services = {vip.service for vip in tables.vips}
-        if self.packet is None or not {vip.service for vip in self.packet.tables.vips} <= services:
-            removed = self._ager(self._generation()).keep_services(services)
-            log.info("flows removed with their service", flows=removed)
-
-    def _drop_ways_back(self, wanted: Contents) -> None:
-        """Removes ways back that neither the plan nor a pinned flow needs."""
-        current = self._generation()
-        reverse = current.maps["reverse"]
-        stale = [key for key, _ in reverse.items() if key not in wanted.reverse]
-        if not stale:
-            return
-        pinned = self._ager(current).ports()
-        for key in stale:
-            if (key[:16], key[18], key[16:18]) not in pinned:
-                reverse.delete(key)
-
     def _ager(self, current: Generation) -> FlowAger:
         return FlowAger(current.maps, current.program_fd("age"))
 
@@ -469,8 +452,11 @@ class XdpTarget:
 
 
 def rendered(maps: Maps, tables: PlanTables, acl: AclTables, bank: int) -> Contents:
-    """What `bank` of these maps has to hold."""
-    return contents(tables, acl, bank, maps.sizes.max_vip_buckets)
+    """What `bank` of these maps has to hold. Raises TargetRefused."""
+    try:
+        return contents(tables, acl, bank, maps.sizes.max_vip_buckets)
+    except ValueError as error:
+        raise TargetRefused("xdp", (Problem(str(error), "name fewer VIPs", "packet.vips"),)) from error
 
 
 @contextmanager
