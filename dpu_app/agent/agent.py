@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from dpu_app.agent.controller import XdpBackend
 from dpu_app.agent.flows import XdpFlows
+from dpu_app.agent.p4rt_metrics import P4RuntimeMetrics
 from dpu_app.agent.packet_metrics import PacketMetrics
 from dpu_app.p4rt.options import ClientOptions, OptionsError, ServerOptions
 from dpu_app.p4rt.server import Server, serve
@@ -68,7 +69,8 @@ class Agent:
             log.error("passed over", why=damage)
         self.xdp = XdpTarget(XdpOptions(force=options.force), self.store.good) if options.xdp else None
         # Listeners are bound before frames are steered to them.
-        packet: list[Target] = [target for target in (self.xdp, device_of(options)) if target]
+        device = device_of(options)
+        packet: list[Target] = [target for target in (self.xdp, device) if target]
         packet = packet or [PacketUnserved()]
         self.flows = XdpFlows(self.xdp) if self.xdp else None
         self.targets: tuple[Target, ...] = (FastPathTarget(options.fastpath_socket), *packet)
@@ -77,6 +79,8 @@ class Agent:
         try:
             self.telemetry = self.flow_telemetry(options, registry)
             self.p4runtime = self.p4runtime_server(options)
+            service = self.p4runtime.service if self.p4runtime else None
+            registry.register(P4RuntimeMetrics(service, device.client if device else None))
             self.health = HealthServer(options.http, registry, self.readiness)
         except (OSError, OptionsError):
             self.store.close()
@@ -148,5 +152,5 @@ class Agent:
 
 
 def device_of(options: AgentOptions) -> P4RuntimeTarget | None:
-    """The P4Runtime device that is programmed, if there is one. Raises OptionsError."""
+    """The P4Runtime device that is programmed, if there is one. Raises OptionsError or SchemaError."""
     return P4RuntimeTarget(options.p4runtime) if options.p4runtime is not None else None

@@ -18,7 +18,7 @@ P4INFO_PLACES = (Path(__file__).parent / P4INFO_FILE, Path(__file__).parents[2] 
 P4INFO_BYTES_MAX = 4_194_304
 
 
-class SchemaError(Exception):
+class SchemaError(ValueError):
     """The P4Info cannot be used; says why and what to do."""
 
 

@@ -26,6 +26,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 API_VERSION = "1.5.0"
 CODES = {item.value[0]: item for item in grpc.StatusCode}
 DETAILS_KEY = "grpc-status-details-bin"
+LIMITS = ("streams", "updates", "entities", "stream_messages")
+"""The bounds of ServerOptions whose hits are counted."""
 ERROR_CHARS_MAX = 240
 """Of one entry's error: a batch's errors go into the trailers of the answer."""
 
