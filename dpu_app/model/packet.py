@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from abi.gen.packet import METER_CELLS_MAX
 from dpu_app.model.part import Duration, Items, Name, Part, Percent, refusal, shorter_than
 
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 PER_S_MAX = 100_000_000_000
 BURST_MAX = 10_000_000_000
 """Buckets count in 10^-9 tokens in 64 bits."""
@@ -37,6 +38,8 @@ def ip_prefix(text: str) -> str:
         raise refusal("is not a prefix", "write one such as 192.0.2.0/24 or 2001:db8::/32") from None
     if "/" not in text or str(network.network_address) != str(ipaddress.ip_address(text.split("/")[0])):
         raise refusal("has bits beyond its length", f"write {network}")
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(MAPPED):
+        raise refusal("is IPv4 written as IPv6, which no packet carries", "write the IPv4 prefix")
     return str(network)
 
 
