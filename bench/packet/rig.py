@@ -47,12 +47,15 @@ class Setting:
 
 
 def packet_of(setting: Setting) -> PlanPacket:
-    """Tables with this many prefixes; none of them is of the senders unless they are to be denied."""
+    """Tables with this many prefixes, among the senders' addresses, so that they are what a lookup walks through."""
     chosen = random.Random(setting.prefixes)
-    acl = [PlanAcl(1, f"10.0.0.0/{8 if setting.denied else 7}", 0, 40 if setting.denied else 0)]
-    acl += [PlanAcl(1, prefix(chosen, 4), 0, 40) for _ in range(setting.prefixes - 1)]
-    acl.append(PlanAcl(1, "2001:db8::/32", 0, 40 if setting.denied else 0))
-    acl += [PlanAcl(1, prefix(chosen, 6), 0, 40) for _ in range(setting.prefixes - 1)]
+    deny = 40 if setting.denied else 0
+    acl = [PlanAcl(1, "10.0.0.0/8", 0, deny), PlanAcl(1, "10.0.0.1/32", 0, deny), PlanAcl(1, "10.0.0.0/32", 0, deny)]
+    acl += [PlanAcl(1, "2001:db8::/32", 0, deny)]
+    for family in (4, 6):
+        acl += [
+            PlanAcl(1, one, 0, deny) for one in sorted({prefix(chosen, family) for _ in range(setting.prefixes - 1)})
+        ]
     buckets = bytes(index % 2 for index in range(STEER_BUCKETS))
     groups = (PlanGroup(1, "blue", 8443), PlanGroup(2, "green", 8444))
     return PlanPacket(
@@ -73,12 +76,11 @@ def packet_of(setting: Setting) -> PlanPacket:
 
 
 def prefix(chosen: random.Random, family: int) -> str:
-    """A prefix of /16 to /32, or /32 to /64, outside of what the senders use."""
+    """A prefix of /17 to /31 or /97 to /127 around an address of the senders (10.0.0.0/16, 2001:db8::/112)."""
+    number = chosen.getrandbits(16)
     if family == 4:
-        address = ipaddress.ip_address(chosen.randrange(0x0C000000, 0x7E000000))
-        return str(ipaddress.ip_network(f"{address}/{chosen.randint(16, 32)}", strict=False))
-    address = ipaddress.ip_address((0x2400 << 112) + chosen.getrandbits(104))
-    return str(ipaddress.ip_network(f"{address}/{chosen.randint(32, 64)}", strict=False))
+        return str(ipaddress.ip_network((0x0A000000 + number, chosen.randint(17, 31)), strict=False))
+    return str(ipaddress.ip_network(((0x20010DB8 << 96) + number, chosen.randint(112, 127)), strict=False))
 
 
 def frame(family: int, flags: int) -> bytes:

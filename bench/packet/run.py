@@ -37,7 +37,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Entry point. 0, or 2 where the packet programs cannot be loaded here."""
+    """Entry point. 0, 1 where the bar does not hold, 2 where the packet programs cannot be loaded here."""
     wanted = parsed()
     before, began = machine.busy_us(), time.monotonic()
     figures: list[measure.Figure] = []
@@ -64,7 +64,7 @@ def main() -> int:
     stem.with_suffix(".svg").write_text(report.svg(figures))
     stem.with_suffix(".json").write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=1))
     say(f"written to {stem}.md, .svg and .json")
-    return 0
+    return 0 if report.holds(figures) else 1
 
 
 if __name__ == "__main__":

@@ -9,26 +9,27 @@
 #include "lib/steer.h"
 #include "maps/state.h"
 
-/* Writes the record of a flow that ends. */
-static __always_inline void emit_record(struct flow_key *key, struct flow_value *value, u8 end)
+/* Ends a flow with its record. Who deletes the entry writes the record: of two that end it at once, one does. */
+static __always_inline void end_flow(struct flow_key *key, struct flow_value *value, u8 end)
 {
 	struct flow_record *record = records.ringbuf_reserve(sizeof(struct flow_record));
 
 	if (!record) {
-		count_event(EVENT_RECORD_LOST);
+		if (!flow.delete(key)) {
+			count_event(EVENT_RECORD_LOST);
+			count_event(EVENT_FLOW_CLOSED);
+		}
 		return;
 	}
 	record->key = *key;
 	record->value = *value;
 	record->end = end;
 	__builtin_memset(record->pad, 0, sizeof(record->pad));
+	if (flow.delete(key)) {
+		records.ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		return;
+	}
 	records.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-}
-
-static __always_inline void end_flow(struct flow_key *key, struct flow_value *value, u8 end)
-{
-	emit_record(key, value, end);
-	flow.delete(key);
 	count_event(EVENT_FLOW_CLOSED);
 }
 
@@ -73,7 +74,11 @@ static __always_inline void count_flow(struct packet *p, struct flow_value *foun
 {
 	__sync_fetch_and_add(&found->packets_in, 1);
 	__sync_fetch_and_add(&found->bytes_in, p->bytes);
-	found->last_ns = p->now_ns;
+	/* The two directions have clocks of two resolutions: the later time stays. */
+	if (p->now_ns > found->last_ns)
+		found->last_ns = p->now_ns;
+	if (found->reason)
+		found->reason = REASON_NONE;
 	/* Most frames bring no new flag: a line that is not written stays shared. */
 	if ((found->flags_in | p->tcp_flags) != found->flags_in)
 		found->flags_in |= p->tcp_flags;

@@ -36,6 +36,11 @@ static __always_inline u64 refilled(u64 missing, struct meter_bucket *bucket, u6
  */
 #define LOCK_TRIES 64
 
+#ifdef DPU_SPIN_LOCK
+/* Kernels whose JIT has no compare-and-swap (arm64 before 5.18). */
+#define lock(cell) (bpf_spin_lock(&(cell)->lock), true)
+#define unlock(cell) bpf_spin_unlock(&(cell)->lock)
+#else
 static __always_inline bool lock(struct meter_cell *cell)
 {
 	for (u32 i = 0; i < LOCK_TRIES; i++)
@@ -55,6 +60,7 @@ static __always_inline void unlock(struct meter_cell *cell)
 	__sync_val_compare_and_swap(&cell->lock, 1, 0);
 #endif
 }
+#endif
 
 /* Takes what the frame costs from the three buckets of a cell in turn; 0, or 1 + the bucket that refuses.
  * What the ones before took stays taken. The lock makes it exact when cores share a cell.

@@ -26,14 +26,24 @@ DPU_MAP("percpu_array", u32, u64, events, EVENTS_MAX, 0);
 
 /* The buckets of one cell. Counted from full downwards, so that a cell of zeros is full. */
 struct meter_cell {
+#ifdef DPU_SPIN_LOCK
+	struct bpf_spin_lock lock;
+	u32 pad_lock;
+#else
 	u64 lock; /* 1 while somebody counts here */
+#endif
 	u64 last_ns;
 	u64 missing_nano[3];
 	u64 pad[3]; /* to a cache line: an array that can be memory-mapped begins with a page */
 };
 
-DPU_MAP("array", u32, struct meter_cell, source_cells, MAX_METER_CELLS, BPF_F_MMAPABLE);
-DPU_MAP("array", u32, struct meter_cell, service_cells, SERVICES_MAX, BPF_F_MMAPABLE);
+#ifdef DPU_SPIN_LOCK
+#define CELL_FLAGS 0 /* what holds a lock of the kernel cannot be memory-mapped */
+#else
+#define CELL_FLAGS BPF_F_MMAPABLE
+#endif
+DPU_MAP("array", u32, struct meter_cell, source_cells, MAX_METER_CELLS, CELL_FLAGS);
+DPU_MAP("array", u32, struct meter_cell, service_cells, SERVICES_MAX, CELL_FLAGS);
 
 DPU_MAP("hash", struct flow_key, struct flow_value, flow, MAX_FLOWS, 0);
 

@@ -35,10 +35,12 @@ static __always_inline struct reverse_value *way_back(struct packet *p)
 static __always_inline void confirm(struct __sk_buff *skb, struct flow_key *key, struct flow_value *found, u8 flags)
 {
 	u32 segments = skb->gso_segs ? skb->gso_segs : 1;
+	u64 now = clock_ns(false);
 
 	__sync_fetch_and_add(&found->packets_out, segments);
 	__sync_fetch_and_add(&found->bytes_out, skb->len);
-	found->last_ns = clock_ns(false);
+	if (now > found->last_ns)
+		found->last_ns = now;
 	if ((found->flags_out | flags) != found->flags_out)
 		found->flags_out |= flags;
 	if (flags & TCP_RST) {

@@ -74,8 +74,10 @@ class XdpBackend:
         """Once: the maps hold what is kept. An equal bank is left alone."""
         if self._is_restored or not self.writable:
             return
-        for bank, tables in enumerate(self.kept.banks):
-            self.put(bank, tables)
+        if self.kept != Kept():
+            for bank, tables in enumerate(self.kept.banks):
+                self.put(bank, tables)
+        # Without a controller before, what the file programmed stays until one writes.
         self._is_restored = True
 
     def write(self, bank: int, tables: PlanTables) -> None:
@@ -118,11 +120,11 @@ class XdpBackend:
 
     def flip(self, bank: int) -> None:
         """See Backend."""
-        self.keep(replace(self.kept, active=bank))
         try:
             self.xdp.select_bank(bank)
         except TargetUnavailable as error:
             raise BackendError(str(error)) from error
+        self.keep(replace(self.kept, active=bank))
 
     def words(self) -> Words:
         """See Backend; those of the plan where the file writes the tables."""

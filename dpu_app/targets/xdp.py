@@ -15,7 +15,8 @@ from dpu_app.targets.packet.maps import INDEX_0, Maps
 from dpu_app.targets.packet.source import PROGRAMS, Options, text
 
 HEADERS = Path("/lib/modules") / platform.release() / "build"
-FIX_HEADERS = "apt-get install linux-headers-amd64, then `make setup` (it links them for this kernel)"
+PACKAGE = "linux-headers-arm64" if platform.machine() == "aarch64" else "linux-headers-amd64"
+FIX_HEADERS = f"apt-get install {PACKAGE}, then `make setup` (it links them for this kernel)"
 FIX_BCC = "apt-get install python3-bpfcc, and a virtual environment with --system-site-packages"
 TYPES = {"egress": "SCHED_CLS"}
 """Programs that are not of BCC's type XDP."""
@@ -58,6 +59,7 @@ def load(
         }
     except Exception as error:
         # BCC raises bare Exception; the verifier's words are on standard error.
+        module.cleanup()
         raise TargetUnavailable(f"the kernel refuses the packet programs: {error}") from error
     names = [item.name for item in MAPS if item.name != "replay_io" or options.replay] + list(more_maps)
     descriptors = {name: module[name.encode()].map_fd for name in names}

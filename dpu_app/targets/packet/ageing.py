@@ -66,12 +66,14 @@ class FlowAger:
         return sum(self.end(chunk, (0, 0, 0, 0), FLOW_REMOVED) for chunk in chunks(keys))
 
     def ports(self) -> set[tuple[bytes, int, bytes]]:
-        """(VIP address, protocol, group port in network order) of every flow that is pinned to a port."""
+        """(VIP address, protocol, group port in network order) of every flow and handshake that has a port."""
         found = set()
         for key, value in self.maps["flow"].items():
             port = value[PORT_AT : PORT_AT + 2]
             if port != b"\0\0":
                 found.add((key[16:32], key[36], port))
+        # Handshakes that our stack has answered, and whose client has not yet.
+        found |= {(key[16:32], key[36], value[2:4]) for key, value in self.maps["flow_pending"].items()}
         return found
 
     def flows(self) -> Iterator[tuple[bytes, int, int, int]]:

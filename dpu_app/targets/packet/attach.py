@@ -112,7 +112,10 @@ def take_off(ifindex: int, there: Attached) -> None:
     """Detaches what somebody attached over netlink. Raises SomebodyElse where it is held by a link."""
     with netlink() as route:
         try:
-            route.link("set", index=ifindex, xdp_fd=-1)
+            # Without the mode the kernel takes off the driver's, and leaves a generic one.
+            flags = FLAGS["generic" if there.mode == "generic" else "native"]
+            off = {"attrs": [("IFLA_XDP_FD", -1), ("IFLA_XDP_FLAGS", flags)]}
+            route.link("set", index=ifindex, IFLA_XDP=off)
         except NetlinkError as error:
             what = f"program {there.program_id} on interface {ifindex} is held by a link of its owner"
             raise SomebodyElse(f"{what}: see `bpftool link`, then `bpftool link detach id N`") from error

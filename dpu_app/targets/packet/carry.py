@@ -80,7 +80,9 @@ class Carrier:
         if "flow" not in self.names:
             return 0
         gained = 0
+        ended = set(self.seen)
         for key, value in self.old["flow"].items():
+            ended.discard(key)
             before, now = self.seen.get(key), COUNTS.unpack_from(value)
             if before == now:
                 continue
@@ -92,13 +94,19 @@ class Carrier:
                 # A smaller table that is full by now: this flow goes by its bucket.
                 continue
             gained += 1
+        for key in ended:
+            # It ended between copy and swap and has its record; one that the new programs have seen again is another.
+            there = self.new["flow"].lookup(key)
+            if there is not None and COUNTS.unpack_from(there) == self.seen[key]:
+                self.new["flow"].delete(key)
         return gained
 
     def add(self, key: bytes, value: bytes, gain: list[int]) -> None:
         """One flow's gain on top of what the new programs counted meanwhile."""
         there = self.new["flow"].lookup(key)
         if there is None:
-            self.new["flow"].update(key, value)
+            if key not in self.seen:
+                self.new["flow"].update(key, value)
             return
         flow = FlowValue.unpack(there)
         older = FlowValue.unpack(value)

@@ -69,11 +69,18 @@ def program_pin(name: str, sizes: Sizes) -> str:
     return f"{name}-{hashlib.sha256(f'{body()}|{sizes}'.encode()).hexdigest()[:12]}"
 
 
+def machine_macros(machine: str, release: str) -> list[str]:
+    """What depends on processor and kernel: the order of stores, and whether the JIT has compare-and-swap."""
+    version = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    if machine == "x86_64":
+        return ["#define DPU_STRONG_ORDER"]
+    return ["#define DPU_SPIN_LOCK"] if machine == "aarch64" and version < (5, 18) else []
+
+
 def text(sizes: Sizes, options: Options, pins: dict[str, str], programs: tuple[str, ...] = PROGRAMS) -> str:
     """The whole program. `pins` gives paths of maps to adopt or to make; a map without one belongs to nobody else."""
     defines = [f"#define {item.name.upper()} {getattr(sizes, item.name)}" for item in fields(sizes)]
-    if platform.machine() == "x86_64":
-        defines.append("#define DPU_STRONG_ORDER")
+    defines += machine_macros(platform.machine(), platform.release())
     defines += [f"#define {macro.replace('=', ' ', 1)}" for macro in options.macros()]
     for item in MAPS:
         path = pins.get(item.name)

@@ -24,13 +24,14 @@ from dpu_app.targets.packet.carry import Carrier, take_flows
 from dpu_app.targets.packet.generation import Generation
 from dpu_app.targets.packet.layout import Sizes, memory_bytes, sizes_of
 from dpu_app.targets.packet.leftovers import drop_ways_back, end_flows_of_removed_services
+from dpu_app.targets.packet.looking import has_other_program, is_orphan, what_hangs_wrong
 from dpu_app.targets.packet.maps import Maps
 from dpu_app.targets.packet.programmed import Record
 from dpu_app.targets.packet.records import RecordReader
 from dpu_app.targets.packet.render import Contents, contents, ways_back
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="xdp")
-FRAME_GRACE_S = 0.005
+FRAME_GRACE_S = 0.05
 DEEP_INTERVAL_S = 30.0
 """The whole content of the tables is compared when the agent begins, after every change, and this often."""
 
@@ -68,6 +69,12 @@ class XdpTarget:
         self.bare: Plan | None = None
         """The plan without a packet part that was applied last: there is no map to write it in."""
         self.records: RecordReader | None = None
+        self.kept_records: list[FlowRecord] = []
+        """Of rings that were replaced; as many as those held."""
+        self.times: PlanFlows | None = last.packet.flows if last.packet else None
+        """When flows are old: those of the plan in force, or of the one before while that is not known."""
+        self.stranded: Path | None = None
+        """Pins of an agent with other programs, on the interface of its plan."""
         self.controllers = ControllerTables()
         """What a P4Runtime controller wrote, from whoever keeps it: maps begin empty after a reboot."""
         self._deep_due = 0.0
@@ -124,14 +131,15 @@ class XdpTarget:
     def age(self) -> Aged:
         """One round over the flow table; every second or so. Raises TargetUnavailable."""
         with self.held() as current:
-            if current is None or self.packet is None:
+            if current is None or self.times is None:
                 return Aged(0, 0)
-            return self._ager(current).round(self.packet.flows)
+            return self._ager(current).round(self.times)
 
     def records_read(self) -> list[FlowRecord]:
         """Records of flows that ended since the last call, some thousands at most. Raises TargetUnavailable."""
         with self._lock, said():
-            return self.records.read() if self.records is not None else []
+            kept, self.kept_records = self.kept_records, []
+            return kept or (self.records.read() if self.records is not None else [])
 
     # --- what a P4Runtime controller asks, where the tables are not the file's ----------------------------------
 
@@ -197,7 +205,7 @@ class XdpTarget:
         if not is_elsewhere:
             ended = end_flows_of_removed_services(self._ager(current), self.packet, packet)
             log.debug("what was left", flows=ended, ways=drop_ways_back(maps, self._ager(current), wanted.reverse))
-        self.packet, self.bare = packet, None
+        self.packet, self.bare, self.times = packet, None, packet.flows
         self._deep_due = time.monotonic() + DEEP_INTERVAL_S
         log.info("tables programmed", interface=packet.interface, epoch=plan.epoch, bank=bank, before=epoch)
 
@@ -235,7 +243,7 @@ class XdpTarget:
                 | {name: getattr(needed, name) for name in ("max_flows", "max_pending", "records_bytes")}
             )
             if wanted == held:
-                if self._is_orphan():
+                if is_orphan(self.link_fd) or has_other_program(self.link_fd, current):
                     self._attach_again(current, packet)
                 elif packet.mode not in ("auto", self.mode):
                     self._change_mode(current, packet)
@@ -247,6 +255,7 @@ class XdpTarget:
         """Hangs what is loaded on an interface that came back, or that somebody took it off: nothing to compile."""
         self._check_interface(current.folder, packet.interface)
         self._swap(None, current, packet)
+        attach.attach_egress(current.program_fd("egress"), attach.interface_index(packet.interface))
         log.info("attached again", interface=packet.interface, mode=self.mode)
 
     def _change_mode(self, current: Generation, packet: PlanPacket) -> None:
@@ -275,16 +284,17 @@ class XdpTarget:
             else:
                 self._begin_alone(fresh, packet)
             self._swap(old, fresh, packet)
-            if carrier is not None:
-                log.info("flows carried over", changed_meanwhile=carrier.catch_up())
         except BaseException:
             fresh.close()
             raise
-        if self.records is not None:
-            self.records.close()
+        # From here on the new programs are in force, whatever fails: the next agent has to find them.
+        self._drain()
         self.generation = fresh
         self.records = RecordReader(fresh.maps["records"].fd, sizes.records_bytes)
         generation.put_in_force(fresh)
+        attach.attach_egress(fresh.program_fd("egress"), attach.interface_index(packet.interface))
+        if carrier is not None:
+            log.info("flows carried over", changed_meanwhile=carrier.catch_up())
         generation.sweep(fresh)
         if old is not None:
             old.close()
@@ -302,6 +312,9 @@ class XdpTarget:
     def _begin_alone(self, fresh: Generation, packet: PlanPacket) -> None:
         """Tables before frames, and the flows of programs whose maps were laid out otherwise, if their shape fits."""
         epoch, bank = fresh.maps.epoch()
+        if Record.read(fresh.maps).epoch:
+            # The maps of programs with another text and the same layout: they are in force, and stay as they are.
+            return
         if packet.programmed_by == "agent":
             fresh.maps.write(bank, rendered(fresh.maps, packet.tables, acl_tables(packet.tables), bank))
         else:
@@ -314,8 +327,9 @@ class XdpTarget:
     def _swap(self, old: Generation | None, fresh: Generation, packet: PlanPacket) -> None:
         """The programs of `fresh` take the place of those that are attached."""
         ifindex = attach.interface_index(packet.interface)
-        if old is not None and self.link_fd >= 0 and not self._is_orphan():
-            bpf.replace_program(self.link_fd, fresh.program_fd("ingress"), old.program_fd("ingress"))
+        if old is not None and self.link_fd >= 0 and not is_orphan(self.link_fd):
+            # The link is pinned by us and nobody else's: whatever program an agent left in it gives way.
+            bpf.replace_any_program(self.link_fd, fresh.program_fd("ingress"))
         elif not self._take_over(fresh, ifindex):
             self._drop_link()
             attach.unpinned(fresh.folder / generation.LINK)
@@ -323,7 +337,6 @@ class XdpTarget:
                 fresh.program_fd("ingress"), ifindex, packet.mode, self.options.force
             )
             bpf.pin(self.link_fd, str(fresh.folder / generation.LINK))
-        attach.attach_egress(fresh.program_fd("egress"), ifindex)
 
     def _mend_egress(self, current: Generation, interface: str) -> None:
         """Puts our filter back where somebody took it off: the XDP link cannot be lost without us, the filter can."""
@@ -350,7 +363,9 @@ class XdpTarget:
     def _recall(self, last: Plan, packet: PlanPacket) -> None:
         """Adopts what is pinned, and knows its tables where it is what `last` says."""
         found = generation.adopted(generation.folder_of(packet.interface, self.options.bpffs))
-        if found is not None:
+        if found is None:
+            self.stranded = generation.folder_of(packet.interface, self.options.bpffs)
+        else:
             self._take(found)
             self.packet = packet if Record.read(found.maps).digest == self.digest(last) else None
 
@@ -370,6 +385,8 @@ class XdpTarget:
         folder = generation.folder_of(interface, self.options.bpffs)
         if self.generation is not None and self.generation.folder != folder:
             self._remove()
+        if self.stranded not in (None, folder):
+            self._remove_stranded()
         if self.generation is None and (found := generation.adopted(folder)) is not None:
             self._take(found)
 
@@ -378,12 +395,24 @@ class XdpTarget:
         had, wanted = self.generation is not None or self.bare, plan if plan.epoch else None
         if self.generation is not None:
             self._remove()
+        self._remove_stranded()
         self.bare = wanted
         return had != wanted
 
+    def _remove_stranded(self) -> None:
+        """The same for programs of an agent before us that we could not adopt."""
+        folder, self.stranded = self.stranded, None
+        if folder is None or not folder.exists():
+            return
+        if ifindex := generation.linked(folder):
+            attach.detach_egress(ifindex)
+        generation.remove(folder)
+
     def _remove(self) -> None:
-        """Detaches, unpins and forgets."""
+        """Ends the flows with their records, detaches, unpins and forgets."""
         current = self._generation()
+        self._ager(current).keep_services(set())
+        self._drain()
         if self.link_fd >= 0 and (ifindex := bpf.link(self.link_fd).ifindex):
             attach.detach_egress(ifindex)
             bpf.detach(self.link_fd)
@@ -404,25 +433,19 @@ class XdpTarget:
             bpf.close(self.link_fd)
         self.link_fd = -1
 
-    def _is_orphan(self) -> bool:
-        """Whether our program hangs nowhere: the interface went away, or somebody took it off."""
-        return self.link_fd < 0 or bpf.link(self.link_fd).ifindex == 0
+    def _drain(self) -> None:
+        """Keeps what the ring still holds, and lets go of it."""
+        if self.records is not None:
+            while records := self.records.read():
+                self.kept_records += records
+            self.records.close()
+        self.records = None
 
     # --- looking --------------------------------------------------------------------------------------------------
 
     def _what_is_wrong(self, record: Record) -> str:
         """Why what is programmed is not what the record says; empty where all is well."""
-        current = self._generation()
-        if self._is_orphan():
-            return "the XDP program is attached to nothing"
-        found = bpf.link(self.link_fd)
-        if found.program_id != bpf.object_id(current.program_fd("ingress")):
-            return f"the interface has program {found.program_id}, which is not ours"
-        if not attach.has_egress(found.ifindex):
-            return "the tc egress filter is gone"
-        if current.maps.epoch()[0] != record.epoch:
-            return "the epoch in the table is not the one that was written"
-        return self._compare_deeply(record)
+        return what_hangs_wrong(self.link_fd, self._generation(), record) or self._compare_deeply(record)
 
     def _compare_deeply(self, record: Record) -> str:
         """Compares the whole content of the tables with what was read back when they were written, now and then."""
