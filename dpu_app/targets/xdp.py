@@ -18,6 +18,8 @@ HEADERS = Path("/lib/modules") / platform.release() / "build"
 PACKAGE = "linux-headers-arm64" if platform.machine() == "aarch64" else "linux-headers-amd64"
 FIX_HEADERS = f"apt-get install {PACKAGE}, then `make setup` (it links them for this kernel)"
 FIX_BCC = "apt-get install python3-bpfcc, and a virtual environment with --system-site-packages"
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+"""By their bit in linux/capability.h."""
 TYPES = {"egress": "SCHED_CLS"}
 """Programs that are not of BCC's type XDP."""
 
@@ -75,6 +77,8 @@ def load(
 
 def compiled(source: str):  # type: ignore[no-untyped-def]  # BCC has no types
     """BCC's module of a text. Raises TargetUnavailable."""
+    if missing := missing_capabilities(Path("/proc/self/status").read_text(encoding="ascii")):
+        raise TargetUnavailable(f"no {', '.join(missing)}: run as root, or give the process these capabilities")
     if not HEADERS.exists():
         raise TargetUnavailable(f"no kernel headers under {HEADERS}: {FIX_HEADERS}")
     try:
@@ -86,6 +90,15 @@ def compiled(source: str):  # type: ignore[no-untyped-def]  # BCC has no types
     except Exception as error:
         # BCC raises bare Exception for everything, from a missing privilege to a syntax error.
         raise TargetUnavailable(f"the packet programs do not compile here: {error}; as root: {FIX_HEADERS}") from error
+
+
+def missing_capabilities(status: str) -> list[str]:
+    """Those that loading takes and a process with this /proc/PID/status does not have; CAP_SYS_ADMIN stands for all."""
+    effective = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16)
+    held = {name for name, bit in CAPABILITIES.items() if effective >> bit & 1}
+    if "CAP_SYS_ADMIN" in held:
+        held |= {"CAP_BPF", "CAP_PERFMON"}
+    return sorted(CAPABILITIES.keys() - held - {"CAP_SYS_ADMIN"})
 
 
 def fill_crc(crc: Map) -> None:
