@@ -88,24 +88,19 @@ static __always_inline void count_flow(struct packet *p, struct flow_value *foun
 	p->port = found->port;
 }
 
-/* A live flow whose frame a meter refused says so in its record. SYNs are most of a flood and have no flow. */
-static __always_inline void note_refusal(struct packet *p, u32 reason)
+/* The flow of a frame that may have one. SYNs are most of a flood, have none, and are looked up when they have passed. */
+static __always_inline struct flow_value *early_flow(struct packet *p)
 {
-	struct flow_value *found;
-
-	if (p->tcp_flags & TCP_SYN)
-		return;
-	found = flow.lookup(&p->key);
-	if (found)
-		found->reason = reason;
+	return p->tcp_flags & TCP_SYN ? 0 : flow.lookup(&p->key);
 }
 
 /* Finds the group; REASON_PACKET_FLOW_FULL where the flow found no place, which is no reason to drop. */
-static __always_inline u32 track_flow(struct packet *p)
+static __always_inline u32 track_flow(struct packet *p, struct flow_value *found)
 {
 	bool is_syn = p->tcp_flags & TCP_SYN;
-	struct flow_value *found = flow.lookup(&p->key);
 
+	if (is_syn)
+		found = flow.lookup(&p->key);
 	if (found && is_syn && found->state & FLOW_STATE_CLIENT_CLOSING) {
 		end_flow(&p->key, found, FLOW_ENDED);
 		found = 0;

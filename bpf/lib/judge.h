@@ -30,6 +30,8 @@ static __always_inline void read_epoch(struct packet *p)
 static __always_inline u32 judge(struct packet *p)
 {
 	u32 reason = parse(p);
+	struct flow_value *found;
+	struct meters meters;
 
 	if (reason & IF_VIP_ADDRESS)
 		return judge_by_address(p, reason & ~IF_VIP_ADDRESS);
@@ -42,12 +44,16 @@ static __always_inline u32 judge(struct packet *p)
 	if (reason)
 		return reason;
 	p->now_ns = clock_ns(p->metered);
-	reason = check_meters(p);
+	find_meters(p, &meters);
+	found = early_flow(p);
+	reason = check_meters(p, &meters);
 	if (reason) {
-		note_refusal(p, reason);
+		/* A live flow says in its record that its last frame was refused. */
+		if (found)
+			found->reason = reason;
 		return reason;
 	}
-	reason = track_flow(p);
+	reason = track_flow(p, found);
 	rewrite_port(p);
 	return reason;
 }

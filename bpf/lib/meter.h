@@ -112,22 +112,43 @@ static __always_inline u32 source_cell(struct packet *p, struct meter_config *co
 	return config->cell_base + (~state & config->cell_mask);
 }
 
-static __always_inline u32 check_meters(struct packet *p)
-{
-	u64 cost[BUCKETS_OF_A_CELL] = { NANO, p->bytes * NANO, opens_connection(p) ? NANO : 0 };
-	u32 service = p->service, index = p->bank * SERVICES_MAX + service, refused;
+/* What a frame is metered with; `cell` is its source's, 0 where sources are not. */
+struct meters {
 	struct meter_config *config;
 	struct meter_cell *cell;
+};
 
+/* Finds the meters and begins to load the source's cell. The lock that is taken later waits for everything before it, so
+ * what is loaded from here to there (the flow) comes out of memory at the same time.
+ */
+static __always_inline void find_meters(struct packet *p, struct meters *m)
+{
+	u32 index = p->bank * SERVICES_MAX + p->service;
+
+	m->config = 0;
+	m->cell = 0;
 	if (!p->metered)
-		return OK;
-	config = meter_source.lookup(&index);
+		return;
+	m->config = meter_source.lookup(&index);
+	if (!m->config || !(m->config->buckets & 7))
+		return;
+	index = source_cell(p, m->config);
+	m->cell = source_cells.lookup(&index);
+	if (m->cell)
+		(void)*(volatile u64 *)&m->cell->last_ns;
+}
+
+static __always_inline u32 check_meters(struct packet *p, struct meters *m)
+{
+	u64 cost[BUCKETS_OF_A_CELL] = { NANO, p->bytes * NANO, opens_connection(p) ? NANO : 0 };
+	struct meter_config *config = m->config;
+	u32 service = p->service, refused;
+	struct meter_cell *cell = m->cell;
+
 	if (!config)
 		return OK;
-	if (config->buckets & 7) {
-		index = source_cell(p, config);
-		cell = source_cells.lookup(&index);
-		refused = cell ? take(cell, config, SOURCE_BUCKETS, cost, p->now_ns) : 0;
+	if (cell) {
+		refused = take(cell, config, SOURCE_BUCKETS, cost, p->now_ns);
 		if (refused)
 			return REASON_METER_SOURCE_PACKETS + refused - 1;
 	}

@@ -98,18 +98,20 @@ int dpu_bench_acl(struct xdp_md *ctx)
 int dpu_bench_meter(struct xdp_md *ctx)
 {
 	struct packet p = {};
+	struct meters meters;
 
 	if (begin_parsed(&p, ctx))
 		return XDP_DROP;
 	p.now_ns = clock_ns(true);
-	return check_meters(&p) ? XDP_DROP : XDP_PASS;
+	find_meters(&p, &meters);
+	return check_meters(&p, &meters) ? XDP_DROP : XDP_PASS;
 }
 
 int dpu_bench_flow(struct xdp_md *ctx)
 {
 	struct packet p = {};
 
-	return begin_parsed(&p, ctx) || track_flow(&p) ? XDP_DROP : XDP_PASS;
+	return begin_parsed(&p, ctx) || track_flow(&p, early_flow(&p)) ? XDP_DROP : XDP_PASS;
 }
 
 int dpu_bench_steer(struct xdp_md *ctx)
