@@ -109,6 +109,8 @@ class ServerOptions:
     """Updates in one Write."""
     entities_max: int = 10_000
     """Entities in one Read."""
+    results_max: int = 1_000_000
+    """Entities in the answers to one Read: every full table and every cell once."""
     message_bytes_max: int = 16_777_216
     """Largest message that is taken."""
     stream_messages_max: int = 64

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -26,7 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 API_VERSION = "1.5.0"
 CODES = {item.value[0]: item for item in grpc.StatusCode}
 DETAILS_KEY = "grpc-status-details-bin"
-LIMITS = ("streams", "updates", "entities", "stream_messages")
+LIMITS = ("streams", "updates", "entities", "results", "stream_messages")
 """The bounds of ServerOptions whose hits are counted."""
 ERROR_CHARS_MAX = 240
 """Of one entry's error: a batch's errors go into the trailers of the answer."""
@@ -130,17 +131,18 @@ class Service:
         return v1.WriteResponse()
 
     def Read(self, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
-        """Entities [13], some hundred in a message."""
+        """Entities [13], some hundred in a message. Made while they are sent, and others may write meanwhile."""
         try:
             with self.lock:
                 self.may_read(request)
                 self.tables.refresh()
-                counters = self.tables.counters() if wants_counters(request) else {}
-                found = [item for wanted in request.entities for item in read(self.tables.state, counters, wanted)]
+                counters = dict(self.tables.counters()) if wants_counters(request) else {}
+                state = self.tables.state.snapshot()
+            found = self.bounded(item for wanted in request.entities for item in read(state, counters, wanted))
+            while part := list(islice(found, ENTITIES_PER_RESPONSE)):
+                yield v1.ReadResponse(entities=part)
         except (Refused, BackendError, EntityError) as error:
             refuse(context, error)
-        for start in range(0, len(found), ENTITIES_PER_RESPONSE):
-            yield v1.ReadResponse(entities=found[start : start + ENTITIES_PER_RESPONSE])
 
     def SetForwardingPipelineConfig(self, request: Message, context: grpc.ServicerContext) -> Message:
         """Takes our own P4Info and nothing else [14]; a commit empties the tables."""
@@ -194,6 +196,15 @@ class Service:
         if len(getattr(request, "entities", ())) > self.options.entities_max:
             self.hits["entities"] += 1
             raise Refused(code.RESOURCE_EXHAUSTED, f"more than {self.options.entities_max} entities in one Read")
+
+    def bounded(self, found: Iterable[Message]) -> Iterator[Message]:
+        """The answers to one Read, up to the bound. Raises Refused beyond it."""
+        for count, item in enumerate(found):
+            if count >= self.options.results_max:
+                self.hits["results"] += 1
+                what = f"more than {self.options.results_max} entities in the answers to one Read: send several"
+                raise Refused(code.RESOURCE_EXHAUSTED, what)
+            yield item
 
     def may_write(self, request: Message) -> None:
         """The checks of [12] in their order. Raises Refused."""

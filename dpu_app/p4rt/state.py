@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from dpu_app.p4rt.codec import Call, EntityError, Entries, Key, decode_call, decode_key, invalid, text
 from dpu_app.p4rt.meters import Rate, decode_range, decode_rate, meter_of
@@ -52,6 +53,14 @@ class State:
         self.defaults: dict[str, Call] = {}
         """Default entries that were set; the others have their action of the program."""
         self.cells: dict[str, dict[int, Rate]] = {meter.name: {} for meter in schema.meters.values()}
+
+    def snapshot(self) -> Self:
+        """The same for a reader who takes long: later updates do not change it. Keys and actions are shared."""
+        found = copy.copy(self)
+        found.entries = {name: dict(entries) for name, entries in self.entries.items()}
+        found.cells = {name: dict(cells) for name, cells in self.cells.items()}
+        found.defaults = dict(self.defaults)
+        return found
 
     def clear(self) -> None:
         """As after the pipeline was loaded."""

@@ -284,6 +284,24 @@ def test_more_updates_or_entities_than_allowed_are_refused_and_counted() -> None
         assert dict(wire.service.hits)["updates"] == dict(wire.service.hits)["entities"] == 1
 
 
+def test_answers_beyond_the_bound_end_the_read_and_are_counted() -> None:
+    every = v1.Entity(meter_entry=v1.MeterEntry(meter_id=SCHEMA.meter("service_bytes").id))
+    with serving(results_max=64 * 3) as wire:
+        assert len(wire.read(*[every] * 3)) == 64 * 3
+        status, text = refusal(lambda: wire.read(*[every] * 4))
+        assert (status, "send several" in text) == (Status.RESOURCE_EXHAUSTED, True)
+        assert wire.service.hits["results"] == 1
+
+
+def test_read_that_is_not_fetched_lets_others_write_and_says_what_was(wire: Wire) -> None:
+    wire.bid()
+    wire.write(*(entry(INSERT, acl(i), Call("permit")) for i in range(700)))
+    answers = wire.service.Read(v1.ReadRequest(device_id=1, entities=[v1.Entity(table_entry={})]), None)
+    first = next(answers)
+    assert wire.write(*(entry(DELETE, acl(i)) for i in range(700))) == [(0, "")] * 700
+    assert len(first.entities) + sum(len(reply.entities) for reply in answers) == 700
+
+
 def test_one_controller_too_many_is_refused_and_counted_and_room_comes_back() -> None:
     with serving(streams_max=1) as wire:
         first = wire.bid()
