@@ -208,6 +208,16 @@ def test_commit_empties_the_tables_and_reconcile_keeps_them(wire: Wire) -> None:
     assert wire.stub.GetForwardingPipelineConfig(request, timeout=TIMEOUT_S).config.cookie.cookie == 9
 
 
+def test_commit_of_a_pipeline_makes_bank_0_the_live_one(wire: Wire) -> None:
+    wire.bid()
+    wire.write(entry(MODIFY, EPOCH, Call("set_epoch", (1,))))
+    set_pipeline(wire, FIRST.VERIFY_AND_COMMIT, config=ours())
+    wanted = v1.TableEntry(table_id=SCHEMA.table("set_epoch").id, is_default_action=True)
+    [found] = wire.read(v1.Entity(table_entry=wanted))
+    assert [param.value for param in found.table_entry.action.action.params] == [b"\x00"]
+    assert wire.backend.bank == 0
+
+
 def test_saved_pipeline_is_committed_once(wire: Wire) -> None:
     wire.bid()
     assert refusal(lambda: set_pipeline(wire, FIRST.COMMIT))[0] is Status.NOT_FOUND
