@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -109,6 +110,30 @@ def test_each_entry_has_its_own_error_in_the_order_of_the_batch(wire: Wire) -> N
     assert len(wire.backend.banks[0].acl) == 1
 
 
+def test_modify_without_an_action_keeps_it(wire: Wire) -> None:
+    wire.bid()
+    deny = Call("deny", (DENIED,))
+    wire.write(entry(INSERT, acl(1), deny))
+    assert wire.write(entry(MODIFY, acl(1)), entry(MODIFY, acl(2))) == [(0, ""), (code.NOT_FOUND, mock.ANY)]
+    assert wire.service.tables.state.entries["acl"] == {acl(1): deny}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "action", "status"),
+    [
+        (INSERT, VIP, Call("NoAction"), code.PERMISSION_DENIED),
+        (MODIFY, Key("vip"), Call("service", (1,)), code.PERMISSION_DENIED),
+        (INSERT, VIP, Call("permit"), code.INVALID_ARGUMENT),
+        (MODIFY, Key("vip"), Call("permit"), code.INVALID_ARGUMENT),
+    ],
+)
+def test_action_that_an_entry_cannot_have_is_refused(
+    wire: Wire, kind: int, key: Key, action: Call, status: int
+) -> None:
+    wire.bid()
+    assert [found for found, _text in wire.write(entry(kind, key, action))] == [status]
+
+
 def test_default_entries_are_modified_only(wire: Wire) -> None:
     wire.bid()
     flip = Call("set_epoch", (1,))
@@ -141,6 +166,8 @@ def test_read_selects_by_table_key_priority_and_action(wire: Wire) -> None:
     one = wire.read(v1.Entity(table_entry=entry(INSERT, acl(2)).entity.table_entry))
     assert [item.table_entry.action.action.action_id for item in one] == [deny]
     assert count(is_default_action=True) == 7
+    assert count(table_id=acl_id, match=entry(INSERT, acl(2)).entity.table_entry.match) == 1
+    assert count(table_id=acl_id, match=entry(INSERT, acl(3)).entity.table_entry.match) == 0
 
 
 def test_read_of_a_meter_or_counter_without_index_gives_every_cell(wire: Wire) -> None:
