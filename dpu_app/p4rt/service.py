@@ -18,19 +18,18 @@ import structlog
 from dpu_app.p4rt.arbitration import Arbitration, Controller, StreamRefused, number
 from dpu_app.p4rt.backend import BackendError
 from dpu_app.p4rt.codec import EntityError
+from dpu_app.p4rt.details import entry_details, room_of
+from dpu_app.p4rt.errors import DETAILS_KEY
 from dpu_app.p4rt.options import ServerOptions
 from dpu_app.p4rt.reading import ENTITIES_PER_RESPONSE, Counters, read
 from dpu_app.p4rt.state import State
-from dpu_app.p4rt.stubs import AnyMessage, Message, Status, code, v1
+from dpu_app.p4rt.stubs import Message, code, v1
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 API_VERSION = "1.5.0"
 CODES = {item.value[0]: item for item in grpc.StatusCode}
-DETAILS_KEY = "grpc-status-details-bin"
 LIMITS = ("streams", "updates", "entities", "results", "stream_messages")
 """The bounds of ServerOptions whose hits are counted."""
-ERROR_CHARS_MAX = 240
-"""Of one entry's error: a batch's errors go into the trailers of the answer."""
 
 
 class Tables(Protocol):
@@ -127,7 +126,10 @@ class Service:
         except (Refused, BackendError) as error:
             refuse(context, error)
         if failed:
-            refuse_entries(context, len(request.updates), failed)
+            message, details = entry_details(len(request.updates), failed, room_of(context))
+            if details:
+                context.set_trailing_metadata(((DETAILS_KEY, details),))
+            context.abort(grpc.StatusCode.UNKNOWN, message)
         return v1.WriteResponse()
 
     def Read(self, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
@@ -319,18 +321,3 @@ def wants_counters(request: Message) -> bool:
 def refuse(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     """Ends a call with the code of an error; what has none is INTERNAL."""
     context.abort(CODES[getattr(error, "status", code.INTERNAL)], str(error))
-
-
-def refuse_entries(context: grpc.ServicerContext, count: int, failed: dict[int, EntityError]) -> NoReturn:
-    """Ends a Write with UNKNOWN and one p4.v1.Error for each update in the details [12.3]."""
-    message = f"{len(failed)} of {count} updates failed"
-    status = Status(code=code.UNKNOWN, message=message)
-    for i in range(count):
-        detail = v1.Error()
-        if i in failed:
-            detail.canonical_code, detail.message = failed[i].status, str(failed[i])[:ERROR_CHARS_MAX]
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, message)
