@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -28,7 +29,7 @@ from dpu_app.p4rt.stubs import Message, code, v1
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 API_VERSION = "1.5.0"
 CODES = {item.value[0]: item for item in grpc.StatusCode}
-LIMITS = ("streams", "updates", "entities", "results", "stream_messages")
+LIMITS = ("streams", "updates", "entities", "results", "stream_messages", "arbitration_wait")
 """The bounds of ServerOptions whose hits are counted."""
 
 
@@ -271,10 +272,23 @@ class Service:
 
     def outgoing(self, outbox: Outbox, context: grpc.ServicerContext) -> Iterator[Message]:
         """What the stream sends until it ends."""
-        while (message := outbox.messages.get()) is not None:
+        due_at = time.monotonic() + self.options.arbitration_wait_s
+        while (message := self.next_message(outbox, due_at)) is not None:
             if isinstance(message, StreamRefused):
                 refuse(context, message)
             yield message
+
+    def next_message(self, outbox: Outbox, due_at: float) -> Message | StreamRefused | None:
+        """Waits for what is to be sent; a stream without an arbitration ends: others want its place."""
+        while not outbox.live:
+            try:
+                return outbox.messages.get(timeout=max(due_at - time.monotonic(), 0))
+            except queue.Empty:
+                if not outbox.live:
+                    self.hits["arbitration_wait"] += 1
+                    what = f"no arbitration within {self.options.arbitration_wait_s:g} s: send one first"
+                    return StreamRefused(code.DEADLINE_EXCEEDED, what)
+        return outbox.messages.get()
 
     def listen(self, outbox: Outbox, requests: Iterable[Message]) -> None:
         """Reads a stream until it ends, in a thread of its own."""

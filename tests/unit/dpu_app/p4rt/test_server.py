@@ -349,6 +349,25 @@ def test_one_controller_too_many_is_refused_and_counted_and_room_comes_back() ->
         wire.bid()
 
 
+def test_stream_without_an_arbitration_ends_and_leaves_its_place_to_others() -> None:
+    with serving(arbitration_wait_s=0.2, streams_max=1) as wire:
+        silent = wire.stream()
+        silent.send(packet=v1.PacketOut(payload=b"x"))
+        assert silent.code() is Status.DEADLINE_EXCEEDED
+        assert "send one first" in str(silent.call.details())
+        assert wire.service.hits["arbitration_wait"] == 1
+        wire.bid()
+
+
+def test_stream_of_a_controller_that_bid_stays() -> None:
+    with serving(arbitration_wait_s=0) as wire:
+        outbox = Outbox(2)
+        outbox.live = True
+        outbox.end()
+        assert list(wire.service.outgoing(outbox, None)) == []
+        assert wire.service.hits["arbitration_wait"] == 0
+
+
 def test_message_beyond_the_limit_is_refused() -> None:
     with serving(message_bytes_max=1_000) as wire:
         wire.bid()
