@@ -200,6 +200,17 @@ def test_what_the_back_end_holds_wins_over_what_was_written(state: XdpState, bac
     assert state.cells["source_packets"] == {}
 
 
+def test_restart_keeps_the_rates_of_blocks_and_forgets_those_of_loose_cells(
+    state: XdpState, backend: MemoryBackend
+) -> None:
+    rate = Rate(5, 9, 5, 9)
+    assert state.batch([block(1, 0, 16), cell("source_packets", 0, rate), cell("source_packets", 64, rate)]) == {}
+    assert set(state.cells["source_packets"]) == {*range(16), 64}
+    again = XdpState(SCHEMA, backend)
+    again.refresh()
+    assert again.cells["source_packets"] == dict.fromkeys(range(16), rate)
+
+
 def test_markers_and_the_way_back_are_kept_as_they_are_written(state: XdpState) -> None:
     marker = Key("vip", (0, ADDRESS, 0, 0))
     back = Key("reverse", (0, ADDRESS, 6, 8443))
