@@ -110,7 +110,8 @@ class Banks:
         if others:
             raise WriteFailed(others)
         again = [failure.update.key for failure in failures if isinstance(failure.update, EntryUpdate)]
-        if again:
+        # An entry that is gone says nothing of MODIFY: somebody took it out between our read and our write.
+        if any(failure.status != code.NOT_FOUND for failure in failures):
             log.info("the device refuses MODIFY of regular entries", entries=len(again))
             self.modify_refused = True
         return again

@@ -16,7 +16,16 @@ import structlog
 from dpu_app.p4rt import pipeline
 from dpu_app.p4rt.arbitration import uint128
 from dpu_app.p4rt.codec import Call, EntityError, Entries, Key, decode_call, decode_key, encode, text, to_bytes
-from dpu_app.p4rt.errors import NotPrimary, Refused, Unavailable, code_name, entry_errors, explain, status_of
+from dpu_app.p4rt.errors import (
+    DETAILS_ROOM_KEY,
+    NotPrimary,
+    Refused,
+    Unavailable,
+    code_name,
+    entry_errors,
+    explain,
+    status_of,
+)
 from dpu_app.p4rt.meters import Rate, encode_cell
 from dpu_app.p4rt.options import ClientOptions, client_credentials, content
 from dpu_app.p4rt.schema import Schema
@@ -28,6 +37,7 @@ INSERT, MODIFY, DELETE = 1, 2, 3
 UPDATE_OVERHEAD_BYTES = 8
 METADATA_BYTES_MAX = 4_194_304
 """The errors of a batch come in the trailers: some hundred bytes for each entry."""
+DETAILS_ROOM = ((DETAILS_ROOM_KEY, str(METADATA_BYTES_MAX // 2)),)
 Reply = TypeVar("Reply")
 
 
@@ -213,7 +223,7 @@ class Client:
         request = v1.WriteRequest(device_id=self.options.device_id, updates=[message for _update, message in batch])
         self.sign(request)
         try:
-            self.stub.Write(request, timeout=self.options.call_timeout_s)
+            self.stub.Write(request, timeout=self.options.call_timeout_s, metadata=DETAILS_ROOM)
         except grpc.RpcError as error:
             found = entry_errors(error, len(batch))
             if found is None and status_of(error) is grpc.StatusCode.UNKNOWN:

@@ -159,8 +159,7 @@ def decode_call(schema: Schema, entry: Message, *, default: bool = False) -> Cal
     if kind != "action":
         raise invalid(f"{table.name}: its entries have an action, not a member, group or action set")
     given = entry.action.action
-    if given.action_id not in (table.default_actions if default else table.actions):
-        raise invalid(f"{table.name}: an entry cannot have the action {given.action_id:#010x}: see the P4Info")
+    check_action(table, given.action_id, default)
     action = schema.actions[given.action_id]
     values: dict[int, bytes] = {item.param_id: item.value for item in given.params}
     if len(given.params) != len(action.params) or set(values) != {param.id for param in action.params}:
@@ -168,6 +167,17 @@ def decode_call(schema: Schema, entry: Message, *, default: bool = False) -> Cal
         raise invalid(f"{table.name}: the parameters of {action.name} are: {names}")
     where = f"{table.name} {action.name}"
     return Call(action.name, tuple(from_bytes(values[param.id], param, where) for param in action.params))
+
+
+def check_action(table: Table, action_id: int, default: bool) -> None:
+    """Raises EntityError: INVALID_ARGUMENT for another table's action, PERMISSION_DENIED for one out of scope."""
+    if action_id in (table.default_actions if default else table.actions):
+        return
+    what = f"{table.name}: {'the default entry' if default else 'an entry'} cannot have the action {action_id:#010x}"
+    if action_id in table.default_actions | table.actions:
+        scope = "a regular entry" if default else "the default entry"
+        raise EntityError(code.PERMISSION_DENIED, f"{what}: its scope is {scope} alone")
+    raise invalid(f"{what}: see the P4Info")
 
 
 def describe(schema: Schema, entry: Message) -> str:

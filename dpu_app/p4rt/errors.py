@@ -10,6 +10,8 @@ from google.protobuf.message import DecodeError
 from dpu_app.p4rt.stubs import Message, Status, code, v1
 
 DETAILS_KEY = "grpc-status-details-bin"
+DETAILS_ROOM_KEY = "dpu-details-bytes-max"
+"""What our client says with a Write: how many bytes of details it takes."""
 
 
 class ClientError(Exception):

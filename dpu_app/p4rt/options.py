@@ -109,18 +109,33 @@ class ServerOptions:
     """Updates in one Write."""
     entities_max: int = 10_000
     """Entities in one Read."""
+    results_max: int = 1_000_000
+    """Entities in the answers to one Read: every full table and every cell once."""
     message_bytes_max: int = 16_777_216
     """Largest message that is taken."""
+    arbitration_wait_s: float = 5.0
+    """How long a stream may be there without an arbitration; then it ends."""
     stream_messages_max: int = 64
     """Messages that wait for a controller which does not read; then its stream ends."""
 
     def __post_init__(self) -> None:
         if self.device_id < 1:
             raise OptionsError("device id 0 means none in P4Runtime: use 1")
+        if not is_address(self.address):
+            raise OptionsError(f"'{self.address}' is not HOST:PORT to listen on: use 127.0.0.1:9559, or [::1]:9559")
         if self.plaintext and not is_loopback(self.address):
             raise OptionsError(f"{self.address} is not loopback: give certificate and private key for TLS")
         if not self.plaintext and not (self.tls.certificate and self.tls.private_key):
             raise OptionsError("the P4Runtime server needs a certificate and a private key, or plaintext on loopback")
+
+
+def is_address(address: str) -> bool:
+    """Whether it is `host:port` (IPv6 in brackets), or a Unix socket."""
+    host, _colon, port = address.rpartition(":")
+    if address.startswith("unix:"):
+        return bool(port)
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 1 << 16
+    return is_port and bool(host) and (":" not in host or (host.startswith("[") and host.endswith("]")))
 
 
 def is_loopback(address: str) -> bool:

@@ -56,8 +56,7 @@ def read_table(state: State, table: Table, wanted: Message) -> Iterator[Message]
         call = state.defaults.get(table.name) or state.default(table)
         found: dict[Key, Call] = {Key(table.name): call} if call else {}
     elif wanted.match:
-        key = decode_key(state.schema, with_priority(wanted, table))
-        found = {} if key not in state.entries[table.name] else {key: state.entries[table.name][key]}
+        found = matching(state, wanted, table)
     else:
         found = dict(state.entries[table.name])
     action_id = wanted.action.action.action_id
@@ -67,11 +66,15 @@ def read_table(state: State, table: Table, wanted: Message) -> Iterator[Message]
             yield entry
 
 
-def with_priority(wanted: Message, table: Table) -> Message:
-    """The same; a ternary entry is told from others by its priority too. Raises EntityError where that is missing."""
+def matching(state: State, wanted: Message, table: Table) -> dict[Key, Call]:
+    """The entry of a match; those of every priority where a ternary table is asked without. Raises EntityError."""
+    entries = state.entries[table.name]
     if table.has_priority and not wanted.priority:
-        raise invalid(f"{table.name}: name the priority of the entry beside its match")
-    return wanted
+        any_of = v1.TableEntry(table_id=wanted.table_id, match=wanted.match, priority=1)
+        match = decode_key(state.schema, any_of).match
+        return {key: entries[key] for key in state.keys_of(table.name, match)}
+    key = decode_key(state.schema, wanted)
+    return {key: entries[key]} if key in entries else {}
 
 
 def read_cells(state: State, wanted: Message) -> Iterator[Message]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -17,19 +19,18 @@ import structlog
 from dpu_app.p4rt.arbitration import Arbitration, Controller, StreamRefused, number
 from dpu_app.p4rt.backend import BackendError
 from dpu_app.p4rt.codec import EntityError
+from dpu_app.p4rt.details import entry_details, room_of
+from dpu_app.p4rt.errors import DETAILS_KEY
 from dpu_app.p4rt.options import ServerOptions
 from dpu_app.p4rt.reading import ENTITIES_PER_RESPONSE, Counters, read
 from dpu_app.p4rt.state import State
-from dpu_app.p4rt.stubs import AnyMessage, Message, Status, code, v1
+from dpu_app.p4rt.stubs import Message, code, v1
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(part="p4rt")
 API_VERSION = "1.5.0"
 CODES = {item.value[0]: item for item in grpc.StatusCode}
-DETAILS_KEY = "grpc-status-details-bin"
-LIMITS = ("streams", "updates", "entities", "stream_messages")
+LIMITS = ("streams", "updates", "entities", "results", "stream_messages", "arbitration_wait")
 """The bounds of ServerOptions whose hits are counted."""
-ERROR_CHARS_MAX = 240
-"""Of one entry's error: a batch's errors go into the trailers of the answer."""
 
 
 class Tables(Protocol):
@@ -126,21 +127,25 @@ class Service:
         except (Refused, BackendError) as error:
             refuse(context, error)
         if failed:
-            refuse_entries(context, len(request.updates), failed)
+            message, details = entry_details(len(request.updates), failed, room_of(context))
+            if details:
+                context.set_trailing_metadata(((DETAILS_KEY, details),))
+            context.abort(grpc.StatusCode.UNKNOWN, message)
         return v1.WriteResponse()
 
     def Read(self, request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
-        """Entities [13], some hundred in a message."""
+        """Entities [13], some hundred in a message. Made while they are sent, and others may write meanwhile."""
         try:
             with self.lock:
                 self.may_read(request)
                 self.tables.refresh()
-                counters = self.tables.counters() if wants_counters(request) else {}
-                found = [item for wanted in request.entities for item in read(self.tables.state, counters, wanted)]
+                counters = dict(self.tables.counters()) if wants_counters(request) else {}
+                state = self.tables.state.snapshot()
+            found = self.bounded(item for wanted in request.entities for item in read(state, counters, wanted))
+            while part := list(islice(found, ENTITIES_PER_RESPONSE)):
+                yield v1.ReadResponse(entities=part)
         except (Refused, BackendError, EntityError) as error:
             refuse(context, error)
-        for start in range(0, len(found), ENTITIES_PER_RESPONSE):
-            yield v1.ReadResponse(entities=found[start : start + ENTITIES_PER_RESPONSE])
 
     def SetForwardingPipelineConfig(self, request: Message, context: grpc.ServicerContext) -> Message:
         """Takes our own P4Info and nothing else [14]; a commit empties the tables."""
@@ -194,6 +199,15 @@ class Service:
         if len(getattr(request, "entities", ())) > self.options.entities_max:
             self.hits["entities"] += 1
             raise Refused(code.RESOURCE_EXHAUSTED, f"more than {self.options.entities_max} entities in one Read")
+
+    def bounded(self, found: Iterable[Message]) -> Iterator[Message]:
+        """The answers to one Read, up to the bound. Raises Refused beyond it."""
+        for count, item in enumerate(found):
+            if count >= self.options.results_max:
+                self.hits["results"] += 1
+                what = f"more than {self.options.results_max} entities in the answers to one Read: send several"
+                raise Refused(code.RESOURCE_EXHAUSTED, what)
+            yield item
 
     def may_write(self, request: Message) -> None:
         """The checks of [12] in their order. Raises Refused."""
@@ -258,10 +272,23 @@ class Service:
 
     def outgoing(self, outbox: Outbox, context: grpc.ServicerContext) -> Iterator[Message]:
         """What the stream sends until it ends."""
-        while (message := outbox.messages.get()) is not None:
+        due_at = time.monotonic() + self.options.arbitration_wait_s
+        while (message := self.next_message(outbox, due_at)) is not None:
             if isinstance(message, StreamRefused):
                 refuse(context, message)
             yield message
+
+    def next_message(self, outbox: Outbox, due_at: float) -> Message | StreamRefused | None:
+        """Waits for what is to be sent; a stream without an arbitration ends: others want its place."""
+        while not outbox.live:
+            try:
+                return outbox.messages.get(timeout=max(due_at - time.monotonic(), 0))
+            except queue.Empty:
+                if not outbox.live:
+                    self.hits["arbitration_wait"] += 1
+                    what = f"no arbitration within {self.options.arbitration_wait_s:g} s: send one first"
+                    return StreamRefused(code.DEADLINE_EXCEEDED, what)
+        return outbox.messages.get()
 
     def listen(self, outbox: Outbox, requests: Iterable[Message]) -> None:
         """Reads a stream until it ends, in a thread of its own."""
@@ -308,18 +335,3 @@ def wants_counters(request: Message) -> bool:
 def refuse(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     """Ends a call with the code of an error; what has none is INTERNAL."""
     context.abort(CODES[getattr(error, "status", code.INTERNAL)], str(error))
-
-
-def refuse_entries(context: grpc.ServicerContext, count: int, failed: dict[int, EntityError]) -> NoReturn:
-    """Ends a Write with UNKNOWN and one p4.v1.Error for each update in the details [12.3]."""
-    message = f"{len(failed)} of {count} updates failed"
-    status = Status(code=code.UNKNOWN, message=message)
-    for i in range(count):
-        detail = v1.Error()
-        if i in failed:
-            detail.canonical_code, detail.message = failed[i].status, str(failed[i])[:ERROR_CHARS_MAX]
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, message)

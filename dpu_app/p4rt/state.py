@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
-from dpu_app.p4rt.codec import Call, EntityError, Entries, Key, decode_call, decode_key, invalid, text
+from dpu_app.p4rt.codec import Call, EntityError, Entries, Key, Match, decode_call, decode_key, invalid, text
 from dpu_app.p4rt.meters import Rate, decode_range, decode_rate, meter_of
 from dpu_app.p4rt.schema import Schema, Table
 from dpu_app.p4rt.stubs import Message, code, v1
@@ -51,7 +52,28 @@ class State:
         self.entries: dict[str, Entries] = {table.name: {} for table in schema.tables.values()}
         self.defaults: dict[str, Call] = {}
         """Default entries that were set; the others have their action of the program."""
+        self.by_match: dict[str, dict[tuple[Match, ...], list[Key]]] | None = None
+        """Of a snapshot, whose entries stay: made once for all that ask for a match in any priority."""
         self.cells: dict[str, dict[int, Rate]] = {meter.name: {} for meter in schema.meters.values()}
+
+    def snapshot(self) -> Self:
+        """The same for a reader who takes long: later updates do not change it. Keys and actions are shared."""
+        found = copy.copy(self)
+        found.entries = {name: dict(entries) for name, entries in self.entries.items()}
+        found.cells = {name: dict(cells) for name, cells in self.cells.items()}
+        found.defaults = dict(self.defaults)
+        found.by_match = {}
+        return found
+
+    def keys_of(self, table: str, match: tuple[Match, ...]) -> list[Key]:
+        """The keys of a match in every priority."""
+        if self.by_match is None:
+            return [key for key in self.entries[table] if key.match == match]
+        if table not in self.by_match:
+            index = self.by_match[table] = {}
+            for key in self.entries[table]:
+                index.setdefault(key.match, []).append(key)
+        return self.by_match[table].get(match, [])
 
     def clear(self) -> None:
         """As after the pipeline was loaded."""
@@ -109,6 +131,9 @@ class State:
         if type_ == v1.Update.DELETE:
             return change(store, key, None)
         call = decode_call(self.schema, entry)
+        if call is None and type_ == v1.Update.MODIFY:
+            # A MODIFY changes what it names, and there is nothing beside the action.
+            return change(store, key, store[key])
         if call is None:
             raise invalid(f"{text(key, self.schema)} has no action")
         self.check_entry(key, call)

@@ -20,6 +20,7 @@ from dpu_app.p4rt.stubs import Message, code
 BANKS = (0, 1)
 PROTOCOLS = (6, 17)
 DENY_REASONS = (Reason.ACL_DENIED, Reason.ACL_QUARANTINED, Reason.ACL_ABUSE)
+NOT_DONE = "could not be written; see the errors of its entries, and send both again"
 Failures = dict[int, EntityError]
 """Place in a batch -> why that update did not happen."""
 
@@ -70,16 +71,15 @@ class XdpState(State):
                 done[i] = self.apply(update)
             except EntityError as error:
                 failed[i] = error
-        for bank in BANKS:
-            self.commit(bank, done, failed)
-        self.commit_defaults(done, failed)
+        are_written = [self.commit(bank, done, failed) for bank in BANKS]
+        self.commit_defaults(done, failed, all(are_written))
         return failed
 
-    def commit(self, bank: int, done: dict[int, list[Change]], failed: Failures) -> None:
-        """Brings one bank to the back end. Where that fails, the batch's updates of the bank did not happen."""
+    def commit(self, bank: int, done: dict[int, list[Change]], failed: Failures) -> bool:
+        """Brings one bank to the back end. False where that fails: the batch's updates of the bank did not happen."""
         touching = [i for i, changes in done.items() if any(is_about(bank, item) for item in changes)]
         if not touching:
-            return
+            return True
         try:
             self.write(bank)
         except (BackendError, EntityError) as error:
@@ -88,6 +88,8 @@ class XdpState(State):
             # A meter concerns both banks: one that was written before has to go back too.
             for earlier in range(bank):
                 self.write(earlier)
+            return False
+        return True
 
     def write(self, bank: int) -> None:
         """One bank as it should be. Raises BackendError, or EntityError where tables cannot say it."""
@@ -95,13 +97,15 @@ class XdpState(State):
         self.backend.write(bank, tables)
         self.known[bank] = tables
 
-    def commit_defaults(self, done: dict[int, list[Change]], failed: Failures) -> None:
-        """Flips and says `programmed`, after everything else of the batch."""
+    def commit_defaults(self, done: dict[int, list[Change]], failed: Failures, are_written: bool) -> None:
+        """Flips and says `programmed`, after everything else of the batch, and not where a bank was not written."""
         for i in [i for i, changes in done.items() if any(item.where is self.defaults for item in changes)]:
             name = done[i][0].what
             try:
+                if not are_written:
+                    raise EntityError(code.FAILED_PRECONDITION, f"{name} is as before: a bank of this batch {NOT_DONE}")
                 self.to_backend(name, self.defaults[name])
-            except BackendError as error:
+            except (BackendError, EntityError) as error:
                 failed[i] = failure(error)
                 undo(done, [i])
 
@@ -128,6 +132,8 @@ class XdpState(State):
         for bank in BANKS:
             self.backend.write(bank, PlanTables())
             self.known[bank] = PlanTables()
+        # Without this, frames would go on to see bank 1 while a controller fills bank 0, as after a start.
+        self.backend.flip(BANKS[0])
         self.backend.set_words(Words())
         self.clear()
 

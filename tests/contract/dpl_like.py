@@ -255,7 +255,7 @@ class DplLike:
         self, quirks: Iterable[Quirk] = DPL_QUIRKS, *, found: schema.Schema | None = None, port: int = 0
     ) -> None:
         self.tables = DplTables(found or schema.load(), frozenset(quirks))
-        self.options = ServerOptions(address=f"127.0.0.1:{port}", plaintext=True)
+        self.options = ServerOptions(address=f"127.0.0.1:{port}", plaintext=True, arbitration_wait_s=3_600)
         self.service = DplService(self.tables, self.options)
         self.server = Server(self.service, self.options)
         self.address = f"127.0.0.1:{self.server.port}"

@@ -197,7 +197,20 @@ def test_device_that_sends_entries_that_cannot_be_is_unavailable(
         (lambda: Client(ClientOptions(address="x:1", tls=TlsFiles(ca=Path("/nothing"))), SCHEMA), "cannot read"),
         (lambda: Client(ClientOptions(address="x:1", tls=TlsFiles(certificate=Path("x"))), SCHEMA), "go together"),
         (lambda: serve(MemoryBackend(), ServerOptions(address="192.0.2.1:1", tls=TLS)), "cannot read"),
-        (lambda: serve(MemoryBackend(), ServerOptions(address="127.0.0.1:x", plaintext=True)), "cannot listen"),
+        (lambda: serve(MemoryBackend(), ServerOptions(address="unix:/nothing/there", plaintext=True)), "cannot listen"),
+        *(
+            (lambda address=address: ServerOptions(address=address, plaintext=True), "is not HOST:PORT")
+            for address in (
+                "nonsense",
+                "",
+                ":9559",
+                "127.0.0.1:",
+                "127.0.0.1:x",
+                "127.0.0.1:65536",
+                "::1:9559",
+                "unix:",
+            )
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused_with_the_fix(make: Any, message: str) -> None:

@@ -133,7 +133,15 @@ def parameter_twice(entry: Message) -> None:
     entry.action.action.params.add(param_id=1, value=b"\x01")
 
 
-@pytest.mark.parametrize("spoil", [foreign_action, default_only_action, member, no_parameter, parameter_twice])
+def test_action_of_the_default_entry_alone_is_denied_to_others() -> None:
+    entry = encode(SCHEMA, ACL, DENY)
+    default_only_action(entry)
+    with pytest.raises(EntityError) as refused:
+        decode_call(SCHEMA, entry)
+    assert refused.value.status == code.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("spoil", [foreign_action, member, no_parameter, parameter_twice])
 def test_malformed_action_is_an_invalid_argument(spoil: Callable[[Message], None]) -> None:
     entry = encode(SCHEMA, ACL, DENY)
     spoil(entry)

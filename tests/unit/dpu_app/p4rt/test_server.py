@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import grpc
 import pytest
@@ -109,6 +110,30 @@ def test_each_entry_has_its_own_error_in_the_order_of_the_batch(wire: Wire) -> N
     assert len(wire.backend.banks[0].acl) == 1
 
 
+def test_modify_without_an_action_keeps_it(wire: Wire) -> None:
+    wire.bid()
+    deny = Call("deny", (DENIED,))
+    wire.write(entry(INSERT, acl(1), deny))
+    assert wire.write(entry(MODIFY, acl(1)), entry(MODIFY, acl(2))) == [(0, ""), (code.NOT_FOUND, mock.ANY)]
+    assert wire.service.tables.state.entries["acl"] == {acl(1): deny}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "action", "status"),
+    [
+        (INSERT, VIP, Call("NoAction"), code.PERMISSION_DENIED),
+        (MODIFY, Key("vip"), Call("service", (1,)), code.PERMISSION_DENIED),
+        (INSERT, VIP, Call("permit"), code.INVALID_ARGUMENT),
+        (MODIFY, Key("vip"), Call("permit"), code.INVALID_ARGUMENT),
+    ],
+)
+def test_action_that_an_entry_cannot_have_is_refused(
+    wire: Wire, kind: int, key: Key, action: Call, status: int
+) -> None:
+    wire.bid()
+    assert [found for found, _text in wire.write(entry(kind, key, action))] == [status]
+
+
 def test_default_entries_are_modified_only(wire: Wire) -> None:
     wire.bid()
     flip = Call("set_epoch", (1,))
@@ -141,6 +166,8 @@ def test_read_selects_by_table_key_priority_and_action(wire: Wire) -> None:
     one = wire.read(v1.Entity(table_entry=entry(INSERT, acl(2)).entity.table_entry))
     assert [item.table_entry.action.action.action_id for item in one] == [deny]
     assert count(is_default_action=True) == 7
+    assert count(table_id=acl_id, match=entry(INSERT, acl(2)).entity.table_entry.match) == 1
+    assert count(table_id=acl_id, match=entry(INSERT, acl(3)).entity.table_entry.match) == 0
 
 
 def test_read_of_a_meter_or_counter_without_index_gives_every_cell(wire: Wire) -> None:
@@ -206,6 +233,16 @@ def test_commit_empties_the_tables_and_reconcile_keeps_them(wire: Wire) -> None:
     assert wire.read(v1.Entity(table_entry={})) == []
     request = v1.GetForwardingPipelineConfigRequest(device_id=1)
     assert wire.stub.GetForwardingPipelineConfig(request, timeout=TIMEOUT_S).config.cookie.cookie == 9
+
+
+def test_commit_of_a_pipeline_makes_bank_0_the_live_one(wire: Wire) -> None:
+    wire.bid()
+    wire.write(entry(MODIFY, EPOCH, Call("set_epoch", (1,))))
+    set_pipeline(wire, FIRST.VERIFY_AND_COMMIT, config=ours())
+    wanted = v1.TableEntry(table_id=SCHEMA.table("set_epoch").id, is_default_action=True)
+    [found] = wire.read(v1.Entity(table_entry=wanted))
+    assert [param.value for param in found.table_entry.action.action.params] == [b"\x00"]
+    assert wire.backend.bank == 0
 
 
 def test_saved_pipeline_is_committed_once(wire: Wire) -> None:
@@ -284,6 +321,24 @@ def test_more_updates_or_entities_than_allowed_are_refused_and_counted() -> None
         assert dict(wire.service.hits)["updates"] == dict(wire.service.hits)["entities"] == 1
 
 
+def test_answers_beyond_the_bound_end_the_read_and_are_counted() -> None:
+    every = v1.Entity(meter_entry=v1.MeterEntry(meter_id=SCHEMA.meter("service_bytes").id))
+    with serving(results_max=64 * 3) as wire:
+        assert len(wire.read(*[every] * 3)) == 64 * 3
+        status, text = refusal(lambda: wire.read(*[every] * 4))
+        assert (status, "send several" in text) == (Status.RESOURCE_EXHAUSTED, True)
+        assert wire.service.hits["results"] == 1
+
+
+def test_read_that_is_not_fetched_lets_others_write_and_says_what_was(wire: Wire) -> None:
+    wire.bid()
+    wire.write(*(entry(INSERT, acl(i), Call("permit")) for i in range(700)))
+    answers = wire.service.Read(v1.ReadRequest(device_id=1, entities=[v1.Entity(table_entry={})]), None)
+    first = next(answers)
+    assert wire.write(*(entry(DELETE, acl(i)) for i in range(700))) == [(0, "")] * 700
+    assert len(first.entities) + sum(len(reply.entities) for reply in answers) == 700
+
+
 def test_one_controller_too_many_is_refused_and_counted_and_room_comes_back() -> None:
     with serving(streams_max=1) as wire:
         first = wire.bid()
@@ -292,6 +347,25 @@ def test_one_controller_too_many_is_refused_and_counted_and_room_comes_back() ->
         first.close()
         assert first.code() is Status.OK
         wire.bid()
+
+
+def test_stream_without_an_arbitration_ends_and_leaves_its_place_to_others() -> None:
+    with serving(arbitration_wait_s=0.2, streams_max=1) as wire:
+        silent = wire.stream()
+        silent.send(packet=v1.PacketOut(payload=b"x"))
+        assert silent.code() is Status.DEADLINE_EXCEEDED
+        assert "send one first" in str(silent.call.details())
+        assert wire.service.hits["arbitration_wait"] == 1
+        wire.bid()
+
+
+def test_stream_of_a_controller_that_bid_stays() -> None:
+    with serving(arbitration_wait_s=0) as wire:
+        outbox = Outbox(2)
+        outbox.live = True
+        outbox.end()
+        assert list(wire.service.outgoing(outbox, None)) == []
+        assert wire.service.hits["arbitration_wait"] == 0
 
 
 def test_message_beyond_the_limit_is_refused() -> None:

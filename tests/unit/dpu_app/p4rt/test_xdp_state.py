@@ -154,6 +154,18 @@ def test_bank_that_does_not_take_a_rate_takes_it_back_from_the_other(state: XdpS
     assert state.cells["source_bytes"] == {}
 
 
+def test_flip_does_not_happen_where_a_bank_of_its_batch_was_not_written(state: XdpState) -> None:
+    state.backend = full = MemoryBackend(acl_max=0)
+    permit = entry(INSERT, acl(1, (0, ALL), (0, 0), 257), PERMIT)
+    flip = entry(MODIFY, Key("set_epoch"), Call("set_epoch", (1,)))
+    says = entry(MODIFY, Key("programmed"), Call("programmed", tuple(Words(7, 3, 1))))
+    failed = state.batch([flip, permit, says])
+    codes = [code.FAILED_PRECONDITION, code.RESOURCE_EXHAUSTED, code.FAILED_PRECONDITION]
+    assert [failed[i].status for i in range(3)] == codes
+    assert "send both again" in str(failed[0])
+    assert (full.bank, full.said, state.defaults["set_epoch"]) == (0, Words(), Call("set_epoch", (0,)))
+
+
 def test_more_groups_than_a_byte_can_name_are_refused(state: XdpState, backend: MemoryBackend) -> None:
     updates = [entry(INSERT, Key("steer", (0, 1, i)), Call("listener_group", (i + 1, 8443))) for i in range(256)]
     assert state.batch(updates[:255]) == {}
@@ -186,6 +198,17 @@ def test_what_the_back_end_holds_wins_over_what_was_written(state: XdpState, bac
     state.refresh()
     assert state.all_entries(["vip", "acl", "steer"]) == entries(PlanTables(vips=TABLES.vips), 0)
     assert state.cells["source_packets"] == {}
+
+
+def test_restart_keeps_the_rates_of_blocks_and_forgets_those_of_loose_cells(
+    state: XdpState, backend: MemoryBackend
+) -> None:
+    rate = Rate(5, 9, 5, 9)
+    assert state.batch([block(1, 0, 16), cell("source_packets", 0, rate), cell("source_packets", 64, rate)]) == {}
+    assert set(state.cells["source_packets"]) == {*range(16), 64}
+    again = XdpState(SCHEMA, backend)
+    again.refresh()
+    assert again.cells["source_packets"] == dict.fromkeys(range(16), rate)
 
 
 def test_markers_and_the_way_back_are_kept_as_they_are_written(state: XdpState) -> None:
