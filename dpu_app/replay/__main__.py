@@ -23,7 +23,7 @@ from dpu_app.replay.diff import Differ, batch_changes, native_changes
 from dpu_app.replay.inputs import InputError
 from dpu_app.replay.names import Names
 from dpu_app.replay.native import Frames, NativeTarget
-from dpu_app.replay.pcap_out import PcapWriter
+from dpu_app.replay.pcap_out import PcapWriter, refuse_input
 from dpu_app.replay.report import Output
 from dpu_app.replay.run import Judged, Outcome, run_batches, run_native
 from dpu_app.replay.target import TargetFailed
@@ -111,6 +111,8 @@ def run(
     files = (p4rt_ca, p4rt_certificate, p4rt_private_key)
     switch = SwitchOptions(p4rt_plaintext, *files, p4rt_device_id, p4rt_device_config)
     with failures(), ExitStack() as opened:
+        if out:
+            refuse_input(out, config, pcap)
         plan = plan_of(config)
         packet = packet_stage(plan)
         source = source_of(packet, pcap, scapy, generate, count, seed, cut)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,30 @@ def test_passed_frames_are_written_as_rewritten(config: Path, tmp_path: Path) ->
     out = tmp_path / "out.pcap"
     replay("run", "--config", config, "--pcap", captured(tmp_path, FRAMES), "--targets", "model", "--out", out)
     assert [packet["TCP"].dport for packet in rdpcap(str(out))] == [8443, 444, 9443]
+
+
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_a_file_that_is_read_is_not_written_over(link: str | None, config: Path, tmp_path: Path) -> None:
+    pcap = captured(tmp_path, FRAMES)
+    for read in (pcap, config):
+        out, before = read, read.read_bytes()
+        if link:
+            out = tmp_path / f"{read.name}.link"
+            getattr(out, link)(read)
+        done = replay("run", "--config", config, "--pcap", pcap, "--targets", "model", "--out", out)
+        assert (done.exit_code, "give --out another name" in done.stderr) == (2, True)
+        assert read.read_bytes() == before
+
+
+def test_a_capture_on_standard_input_is_not_written_over(config: Path, tmp_path: Path) -> None:
+    pcap = captured(tmp_path, FRAMES)
+    before = pcap.read_bytes()
+    arguments = ("run", "--config", config, "--pcap", "-", "--targets", "model", "--out", pcap)
+    command = [sys.executable, "-m", "dpu_app.replay", *map(str, arguments)]
+    with pcap.open("rb") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+    assert (done.returncode, "give --out another name" in done.stderr) == (2, True)
+    assert pcap.read_bytes() == before
 
 
 def test_meters_with_the_captures_clock_say_the_same_twice(config: Path) -> None:
