@@ -36,6 +36,9 @@ LISTED_MAX = 100
 DIFFERENT = 1
 UNUSABLE = 2
 CLOCK_CAPTURE = "the capture's own times: meters are exact and repeatable"
+CLOCK_IMPLIED = f"{CLOCK_CAPTURE} (several targets imply --clock)"
+CLOCK_SWITCH = "the switch's own: what meters say is not repeatable (--clock does not reach it)"
+CLOCK_BESIDE_SWITCH = "the capture's own times, but the switch has its own: compare meters at per_s: 0"
 CLOCK_NOW = "now, as frames are replayed: what meters say is not repeatable (--clock takes the capture's times)"
 
 app = typer.Typer(
@@ -111,13 +114,15 @@ def run(
     files = (p4rt_ca, p4rt_certificate, p4rt_private_key)
     switch = SwitchOptions(p4rt_plaintext, *files, p4rt_device_id, p4rt_device_config)
     with failures(), ExitStack() as opened:
+        wanted = split(targets)
+        with_switch = any(name.startswith(P4RT) for name in wanted)
         if out:
             refuse_input(out, config, pcap)
         plan = plan_of(config)
         packet = packet_stage(plan)
         source = source_of(packet, pcap, scapy, generate, count, seed, cut)
-        setting = Setting(clock, not any(name.startswith(P4RT) for name in split(targets)), switch)
-        asked = [opened.enter_context(target(name, plan, packet, setting)) for name in split(targets)]
+        setting = Setting(clock or len(wanted) > 1, not with_switch, switch)
+        asked = [opened.enter_context(target(name, plan, packet, setting)) for name in wanted]
         progress = opened.enter_context(shown(output))
         names = Names(packet)
         [first, *others] = asked
@@ -127,7 +132,7 @@ def run(
             writer = opened.enter_context(PcapWriter(out)) if out else None
             printed = printer([one.name for one in asked], names, output, frames or output is Output.JSONL)
             outcome = run_batches(asked, source, progress, to_each(printed, writer))
-    finish(outcome, names, output, clock_text(clock))
+    finish(outcome, names, output, clock_text(clock, len(wanted), with_switch))
 
 
 @app.command()
@@ -222,9 +227,13 @@ def source_of(
     return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packet)
 
 
-def clock_text(clock: bool) -> str:
-    """Which clock it was, for people."""
-    return CLOCK_CAPTURE if clock else CLOCK_NOW
+def clock_text(clock: bool, targets: int = 1, with_switch: bool = False) -> str:
+    """Which clock it was, for people. Several targets have one clock, else their meters could not be compared."""
+    if with_switch:
+        return CLOCK_SWITCH if targets == 1 else CLOCK_BESIDE_SWITCH
+    if clock:
+        return CLOCK_CAPTURE
+    return CLOCK_IMPLIED if targets > 1 else CLOCK_NOW
 
 
 @contextmanager

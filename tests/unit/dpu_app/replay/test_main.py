@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from scapy.utils import rdpcap, wrpcap
 from typer.testing import CliRunner, Result
 
-from dpu_app.replay.__main__ import LISTED_MAX, app
+from dpu_app.model.plan import Plan
+from dpu_app.model.plan_packet import PlanPacket
+from dpu_app.replay.__main__ import LISTED_MAX, app, clock_text
+from dpu_app.replay.build import Setting
+from dpu_app.replay.target import FrameTarget
 from tests.packets.case import ETHERNET, IPV4, IPV6
 from tests.packets.config import TEXT, split_weights
 from tests.unit.dpu_app.samples import TEXT as HEAD
@@ -117,6 +123,46 @@ def test_meters_with_the_captures_clock_say_the_same_twice(config: Path) -> None
     assert any(
         reason.startswith("meter_") for reason in json.loads(first.stdout)["summary"]["targets"]["model"]["reasons"]
     )
+
+
+def test_several_targets_have_the_captures_clock_and_one_has_what_is_asked(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpu_app.replay import build
+
+    made, clocks = build.target, list[bool]()
+
+    @contextmanager
+    def noted(name: str, plan: Plan, packet: PlanPacket, setting: Setting) -> Iterator[FrameTarget]:
+        clocks.append(setting.clock)
+        with made("model", plan, packet, setting) as asked:
+            asked.name = name
+            yield asked
+
+    monkeypatch.setattr("dpu_app.replay.__main__.target", noted)
+    mix = ("run", "--config", config, "--generate", "mix", "--count", 3000)
+    alone, together = replay(*mix, "--targets", "model"), replay(*mix, "--targets", "model,again")
+    assert clocks == [False, True, True]
+    assert "not repeatable" in alone.stdout and "several targets imply --clock" in together.stdout
+    assert "no frame differs" in together.stdout and "meter_source_packets" in together.stdout
+
+
+# (--clock, targets, with a P4 switch, what is said of meters)
+CLOCKS = [
+    (False, 1, False, "as frames are replayed"),
+    (True, 1, False, "exact and repeatable"),
+    (False, 2, False, "several targets imply --clock"),
+    (True, 1, True, "the switch's own"),
+    (True, 2, True, "the switch has its own"),
+]
+
+
+@pytest.mark.parametrize(("clock", "targets", "with_switch", "said"), CLOCKS)
+def test_the_clock_that_is_named_is_that_of_the_targets(
+    clock: bool, targets: int, with_switch: bool, said: str
+) -> None:
+    text = clock_text(clock, targets, with_switch)
+    assert said in text and ("exact" in text) <= (not with_switch)
 
 
 def test_a_scapy_expression_is_replayed_with_all_that_its_sets_stand_for(config: Path) -> None:
