@@ -35,6 +35,9 @@ LISTED_MAX = 100
 """Differing frames that are listed for people; --frames lists all, and the summary counts all."""
 DIFFERENT = 1
 UNUSABLE = 2
+NOTHING_COMPARED = (
+    "nothing was compared: give frames of 14 to 3,520 bytes (capture with receive offload off; --cut pad or keep)"
+)
 CLOCK_CAPTURE = "the capture's own times: meters are exact and repeatable"
 CLOCK_IMPLIED = f"{CLOCK_CAPTURE} (several targets imply --clock)"
 CLOCK_SWITCH = "the switch's own: what meters say is not repeatable (--clock does not reach it)"
@@ -119,7 +122,7 @@ def run(
         if out:
             refuse_input(out, config, pcap)
         plan = plan_of(config)
-        packet = packet_stage(plan)
+        packet = packet_stage(plan, config)
         source = source_of(packet, pcap, scapy, generate, count, seed, cut)
         setting = Setting(clock or len(wanted) > 1, not with_switch, switch)
         asked = [opened.enter_context(target(name, plan, packet, setting)) for name in wanted]
@@ -159,7 +162,7 @@ def diff(
     with failures(), ExitStack() as opened:
         plan_a = plan_of(a)
         plans = plan_a, plan_of(b, plan_a)
-        packets = packet_stage(plans[0]), packet_stage(plans[1])
+        packets = packet_stage(plans[0], a), packet_stage(plans[1], b)
         source = source_of(packets[0], pcap, scapy, generate, count, seed, cut)
         setting = Setting(clock)
         first, second = (
@@ -183,6 +186,8 @@ def diff(
         report.changes_table(differ.changes, clock_text(clock))
     else:
         print_json({"summary": report.changes_json(differ.changes, clock_text(clock))}, output)
+    if not differ.changes.compared:
+        unusable(NOTHING_COMPARED)
     raise typer.Exit(DIFFERENT if differ.changes.frames else 0)
 
 
@@ -209,10 +214,15 @@ def plan_of(file: Path, previous: Plan = EMPTY_PLAN) -> Plan:
     return compile_plan(loaded.desired, loaded.folder, previous.revision + 1, previous)
 
 
-def packet_stage(plan: Plan) -> PlanPacket:
-    """The packet stage of a plan. Raises InputError."""
+def packet_stage(plan: Plan, file: Path) -> PlanPacket:
+    """The packet stage of a file's plan. Raises InputError."""
     if plan.packet is None:
-        raise InputError("the configuration has no packet stage: add `packet:` with an interface and VIPs")
+        raise InputError(f"{file} has no packet stage: add `packet:` with an interface and VIPs")
+    if plan.packet.programmed_by != "agent":
+        raise InputError(
+            f"{file}: its tables come from a controller (programmed_by: {plan.packet.programmed_by}), so there is no "
+            "policy in it: replay a file with `programmed_by: agent` that has the controller's tables"
+        )
     return plan.packet
 
 
@@ -286,6 +296,8 @@ def finish(outcome: Outcome, names: Names, output: Output, clock: str) -> None:
         report.outcome_table(outcome, names, clock)
     else:
         print_json({"summary": report.outcome_json(outcome, names, clock)}, output)
+    if len(outcome.sums) > 1 and not outcome.compared:
+        unusable(NOTHING_COMPARED)
     raise typer.Exit(DIFFERENT if outcome.differing else 0)
 
 

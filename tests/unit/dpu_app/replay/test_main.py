@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from dpu_app.model.plan import Plan
 from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay.__main__ import LISTED_MAX, app, clock_text
+from dpu_app.replay.answer import Answer
 from dpu_app.replay.build import Setting
 from dpu_app.replay.target import FrameTarget
 from tests.packets.case import ETHERNET, IPV4, IPV6
@@ -208,6 +209,73 @@ def test_diff_lists_every_frame_that_changes_for_people(config: Path, tmp_path: 
     assert "150 of 150 frames change" in done.stdout
 
 
+class Deaf:
+    """Answers as the model does, but to no frame whose length it does not take."""
+
+    blind: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, name: str, asked: FrameTarget) -> None:
+        self.name = name
+        self._asked = asked
+
+    def judge(self, frames: Sequence[tuple[int, bytes]]) -> list[Answer | None]:
+        answers = self._asked.judge(frames)
+        return [one if 14 <= len(frame) <= 3_520 else None for one, (_, frame) in zip(answers, frames, strict=True)]
+
+    def close(self) -> None:
+        self._asked.close()
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every target is a model that takes frames of 14 to 3,520 bytes only."""
+    from dpu_app.replay import build
+
+    made = build.target
+
+    @contextmanager
+    def target(name: str, plan: Plan, packet: PlanPacket, setting: Setting) -> Iterator[FrameTarget]:
+        with made("model", plan, packet, setting) as asked:
+            yield Deaf(name, asked)
+
+    monkeypatch.setattr("dpu_app.replay.__main__.target", target)
+
+
+LONG = "Ether(src='02:00:00:00:00:02', dst='02:00:00:00:00:01', type=0x806)/bytes({})"
+# (lengths behind the Ethernet header, status, compared, not compared, what is said)
+COMPARED = [
+    ((46, 3506, 3507), 0, 2, 1, "(2 compared, 1 not compared by every target)"),
+    ((3507, 4000), 2, 0, 2, "nothing was compared: 2 frames"),
+    ((46,), 0, 1, 0, "no frame differs (1 compared)"),
+]
+
+
+@pytest.mark.parametrize(("lengths", "status", "compared", "missing", "said"), COMPARED)
+def test_frames_that_are_not_compared_are_counted_and_none_compared_is_status_2(
+    lengths: tuple[int, ...], status: int, compared: int, missing: int, said: str, config: Path, deaf: None
+) -> None:
+    frames = ("--scapy", f"[{', '.join(LONG.format(length) for length in lengths)}]")
+    runs = ("run", "--config", config, *frames, "--targets", "a,b")
+    done = replay(*runs)
+    assert (done.exit_code, said in done.stdout) == (status, True), done.output
+    assert ("nothing was compared" in done.stderr) == (status == 2)
+    diffs = ("diff", "--a", config, "--b", config, *frames, "--targets", "model")
+    assert ("frames were not compared" in replay(*diffs).stdout) == bool(missing)
+    for arguments in (runs, diffs):
+        done = replay(*arguments, "-o", "json")
+        summary = json.loads(done.stdout)["summary"]
+        assert (done.exit_code, summary["compared"], summary["not_compared"]) == (status, compared, missing)
+
+
+def test_tables_of_a_controller_cannot_be_replayed(config: Path, tmp_path: Path) -> None:
+    other = written(tmp_path / "p4.yaml", "packet:\n  interface: uplink\n  programmed_by: p4runtime\n")
+    mix = ("--generate", "mix", "--targets", "model")
+    for arguments in (("run", "--config", other), ("diff", "--a", config, "--b", other)):
+        done = replay(*arguments, *mix)
+        assert (done.exit_code, "p4.yaml: its tables come from a controller" in done.stderr) == (2, True), done.output
+
+
 # (arguments, what is said)
 UNUSABLE = [
     (("--targets", "model"), "one of --pcap, --scapy, --generate"),
@@ -235,7 +303,7 @@ def test_a_bad_configuration_is_status_2_with_its_line(tmp_path: Path) -> None:
 
 def test_a_configuration_without_packet_stage_is_status_2(tmp_path: Path) -> None:
     done = replay("run", "--config", written(tmp_path / "x.yaml", ""), "--generate", "mix")
-    assert done.exit_code == 2 and "add `packet:`" in done.stderr
+    assert done.exit_code == 2 and "x.yaml has no packet stage: add `packet:`" in done.stderr
 
 
 def test_a_damaged_capture_is_status_2(config: Path, tmp_path: Path) -> None:
