@@ -20,6 +20,7 @@ from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay import inputs, report
 from dpu_app.replay.build import P4RT, Setting, SwitchOptions, split, target
 from dpu_app.replay.diff import Differ, batch_changes, native_changes
+from dpu_app.replay.ending import UNUSABLE, orderly
 from dpu_app.replay.inputs import InputError
 from dpu_app.replay.names import Names
 from dpu_app.replay.native import Frames, NativeTarget
@@ -34,7 +35,7 @@ from dpu_app.telemetry import log as logs
 LISTED_MAX = 100
 """Differing frames that are listed for people; --frames lists all, and the summary counts all."""
 DIFFERENT = 1
-UNUSABLE = 2
+U64_MAX = 2**64 - 1
 NOTHING_COMPARED = (
     "nothing was compared: give frames of 14 to 3,520 bytes (capture with receive offload off; --cut pad or keep)"
 )
@@ -82,8 +83,8 @@ Scapy = Annotated[
     typer.Option("--scapy", help="A Scapy expression. It is evaluated as Python: give only what you wrote yourself."),
 ]
 Generate = Annotated[Traffic | None, typer.Option("--generate", help="Traffic to the VIPs of the configuration.")]
-Count = Annotated[int, typer.Option("--count", min=1, help="Frames to generate.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed generates the same frames.")]
+Count = Annotated[int, typer.Option("--count", min=1, max=U64_MAX, help="Frames to generate.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=U64_MAX, help="The same seed generates the same frames.")]
 CutOption = Annotated[Cut, typer.Option("--cut", help="Frames cut by the capture: pad with zeros, keep, or skip.")]
 Targets = Annotated[str, typer.Option("--targets", help="Of xdp, model, wire, p4rt://HOST:PORT; with commas between.")]
 Clock = Annotated[bool, typer.Option("--clock", help="Take the capture's own times: meters become repeatable.")]
@@ -91,6 +92,7 @@ Format = Annotated[Output, typer.Option("--output", "-o", help="table for people
 
 
 @app.command()
+@orderly()
 def run(
     config: Annotated[Path, typer.Option("--config", help="The desired-state file.")],
     pcap: Pcap = None,
@@ -139,6 +141,7 @@ def run(
 
 
 @app.command()
+@orderly()
 def diff(
     a: Annotated[Path, typer.Option("--a", help="The desired-state file of now.")],
     b: Annotated[Path, typer.Option("--b", help="The one that comes after.")],
@@ -204,6 +207,8 @@ def failures() -> Iterator[None]:
         yield
     except LoadError as error:
         unusable("\n".join(str(problem) for problem in error.problems))
+    except BrokenPipeError:
+        raise
     except (InputError, TargetFailed, TargetError, OSError) as error:
         unusable(str(error))
 

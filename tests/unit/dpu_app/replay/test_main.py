@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay.__main__ import LISTED_MAX, app, clock_text
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.build import Setting
+from dpu_app.replay.ending import INTERRUPTED, READER_GONE
 from dpu_app.replay.target import FrameTarget
 from tests.packets.case import ETHERNET, IPV4, IPV6
 from tests.packets.config import TEXT, split_weights
@@ -274,6 +276,47 @@ def test_tables_of_a_controller_cannot_be_replayed(config: Path, tmp_path: Path)
     for arguments in (("run", "--config", other), ("diff", "--a", config, "--b", other)):
         done = replay(*arguments, *mix)
         assert (done.exit_code, "p4.yaml: its tables come from a controller" in done.stderr) == (2, True), done.output
+
+
+@pytest.mark.parametrize("option", ["--seed", "--count"])
+def test_numbers_beyond_64_bits_are_status_2(option: str, config: Path) -> None:
+    done = replay("run", "--config", config, "--generate", "mix", "--targets", "model", option, 2**64)
+    assert (done.exit_code, option in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+def test_the_greatest_seed_generates(config: Path) -> None:
+    mix = ("--generate", "mix", "--count", 10, "--targets", "model")
+    assert replay("run", "--config", config, *mix, "--seed", 2**64 - 1).exit_code == 0
+
+
+# (what ends the work, status, whether a traceback is for a report)
+ENDS = [(KeyboardInterrupt, INTERRUPTED, False), (ZeroDivisionError, 2, True)]
+
+
+@pytest.mark.parametrize(("kind", "status", "traced"), ENDS)
+def test_what_ends_the_work_is_not_taken_for_a_difference(
+    kind: type[BaseException], status: int, traced: bool, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(self: object, frames: object) -> None:
+        raise kind
+
+    monkeypatch.setattr("dpu_app.replay.target.Model.judge", ended)
+    mix = ("--generate", "mix", "--count", 10, "--targets", "model")
+    for arguments in (("run", "--config", config), ("diff", "--a", config, "--b", config)):
+        done = replay(*arguments, *mix)
+        assert (done.exit_code, "Traceback" in done.stderr) == (status, traced)
+
+
+# A line a frame fails while frames are judged; the one JSON object, when the buffer is flushed at the end.
+@pytest.mark.parametrize(("output", "count"), [("jsonl", 2_000), ("json", 10)])
+def test_a_reader_that_has_gone_ends_it_quietly(output: str, count: int, config: Path) -> None:
+    mix = ("--generate", "mix", "--count", count, "--targets", "model", "-o", output)
+    command = [sys.executable, "-m", "dpu_app.replay", *map(str, ("run", "--config", config, *mix))]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (READER_GONE, "")
 
 
 # (arguments, what is said)
