@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -58,6 +59,8 @@ app = typer.Typer(
 @app.callback()
 def prepared() -> None:
     """Logs go to standard error; standard output is for results."""
+    # gRPC writes its own lines beside our one, which says the fix.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure("dpu-replay", logs.Level.WARNING)
 
 
@@ -67,6 +70,14 @@ class Traffic(StrEnum):
     FLOOD = "flood"
     SCAN = "scan"
     MIX = "mix"
+
+
+class Ask(StrEnum):
+    """How a P4Runtime switch is asked to take us for its controller."""
+
+    REQUIRED = "required"
+    TRY = "try"
+    OFF = "off"
 
 
 class Cut(StrEnum):
@@ -82,7 +93,9 @@ Scapy = Annotated[
     str | None,
     typer.Option("--scapy", help="A Scapy expression. It is evaluated as Python: give only what you wrote yourself."),
 ]
-Generate = Annotated[Traffic | None, typer.Option("--generate", help="Traffic to the VIPs of the configuration.")]
+Generate = Annotated[
+    Traffic | None, typer.Option("--generate", help="Traffic to the VIPs of the configuration, or of both.")
+]
 Count = Annotated[int, typer.Option("--count", min=1, max=U64_MAX, help="Frames to generate.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=U64_MAX, help="The same seed generates the same frames.")]
 CutOption = Annotated[Cut, typer.Option("--cut", help="Frames cut by the capture: pad with zeros, keep, or skip.")]
@@ -111,13 +124,18 @@ def run(
     p4rt_certificate: Annotated[Path | None, typer.Option(help="Our chain for the switch.")] = None,
     p4rt_private_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     p4rt_device_id: Annotated[int, typer.Option(min=1, help="The device behind the server.")] = 1,
+    p4rt_election_id: Annotated[int, typer.Option(min=0, help="Ours; the highest wins.")] = 1,
+    p4rt_arbitration: Annotated[
+        Ask, typer.Option(help="required: be the primary; try: go on without an answer (DPL); off.")
+    ] = Ask.REQUIRED,
     p4rt_device_config: Annotated[Path | None, typer.Option(help="Pushed where the switch has none: dpu.json.")] = None,
 ) -> None:
     """Judge every frame; with several targets, prove that they say the same."""
     if frames and output is Output.JSON:
         unusable("--frames is not for -o json: take -o jsonl, a line a frame")
     files = (p4rt_ca, p4rt_certificate, p4rt_private_key)
-    switch = SwitchOptions(p4rt_plaintext, *files, p4rt_device_id, p4rt_device_config)
+    device = p4rt_device_id, p4rt_device_config
+    switch = SwitchOptions(p4rt_plaintext, *files, *device, p4rt_election_id, p4rt_arbitration.value)
     with failures(), ExitStack() as opened:
         wanted = split(targets)
         with_switch = any(name.startswith(P4RT) for name in wanted)
@@ -125,7 +143,7 @@ def run(
             refuse_input(out, config, pcap)
         plan = plan_of(config)
         packet = packet_stage(plan, config)
-        source = source_of(packet, pcap, scapy, generate, count, seed, cut)
+        source = source_of((packet,), pcap, scapy, generate, count, seed, cut)
         setting = Setting(clock or len(wanted) > 1, not with_switch, switch)
         asked = [opened.enter_context(target(name, plan, packet, setting)) for name in wanted]
         progress = opened.enter_context(shown(output))
@@ -166,7 +184,7 @@ def diff(
         plan_a = plan_of(a)
         plans = plan_a, plan_of(b, plan_a)
         packets = packet_stage(plans[0], a), packet_stage(plans[1], b)
-        source = source_of(packets[0], pcap, scapy, generate, count, seed, cut)
+        source = source_of(packets, pcap, scapy, generate, count, seed, cut)
         setting = Setting(clock)
         first, second = (
             opened.enter_context(target(targets, plan, packet, setting))
@@ -232,14 +250,20 @@ def packet_stage(plan: Plan, file: Path) -> PlanPacket:
 
 
 def source_of(
-    packet: PlanPacket, pcap: str | None, scapy: str | None, generate: Traffic | None, count: int, seed: int, cut: Cut
+    packets: Sequence[PlanPacket],
+    pcap: str | None,
+    scapy: str | None,
+    generate: Traffic | None,
+    count: int,
+    seed: int,
+    cut: Cut,
 ) -> Frames:
     """The frames that the options name. Raises InputError."""
     if sum(given is not None for given in (pcap, scapy, generate)) != 1:
         raise InputError("say what to replay: one of --pcap, --scapy, --generate")
     if pcap is not None:
         return inputs.capture(pcap, cut)
-    return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packet)
+    return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packets)
 
 
 def clock_text(clock: bool, targets: int = 1, with_switch: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from dpu_app.model.plan import Plan
 from dpu_app.model.plan_packet import PlanPacket
+from dpu_app.p4rt.options import ClientOptions, OptionsError
 from dpu_app.replay.__main__ import LISTED_MAX, app, clock_text
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.build import Setting
@@ -320,13 +322,20 @@ def test_a_reader_that_has_gone_ends_it_quietly(output: str, count: int, config:
 
 
 # (arguments, what is said)
-UNUSABLE = [
+UNUSABLE: list[tuple[tuple[object, ...], str]] = [
     (("--targets", "model"), "one of --pcap, --scapy, --generate"),
     (("--targets", "model", "--generate", "mix", "--scapy", "IP()"), "one of --pcap, --scapy, --generate"),
     (("--targets", "oracle", "--generate", "mix"), "there is no target 'oracle'"),
     (("--targets", "model,model", "--generate", "mix"), "each once"),
     (("--targets", "", "--generate", "mix"), "with commas between"),
     (("--targets", "model", "--scapy", "IP("), "SyntaxError"),
+    (("--targets", "model", "--scapy", "'x'"), "makes 'x', which is not a packet"),
+    (("--targets", "model", "--scapy", "[IP(), 7]"), "makes 7, which is not a packet"),
+    (("--targets", "model", "--scapy", "TCP"), "which is not a packet"),
+    (
+        ("--targets", "p4rt://127.0.0.1:1", "--p4rt-plaintext", "--generate", "mix", "--p4rt-election-id", 1 << 128),
+        "128 bits",
+    ),
     (("--targets", "model", "--pcap", "/nowhere/x.pcap"), "check the path"),
     (("--targets", "model", "--generate", "mix", "--frames", "-o", "json"), "take -o jsonl"),
     (("--targets", "p4rt://127.0.0.1:1", "--p4rt-plaintext", "--generate", "mix"), "p4rt://127.0.0.1:1"),
@@ -334,9 +343,44 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), UNUSABLE)
-def test_what_cannot_be_done_is_status_2_with_the_fix(arguments: tuple[str, ...], said: str, config: Path) -> None:
+def test_what_cannot_be_done_is_status_2_with_the_fix(arguments: tuple[object, ...], said: str, config: Path) -> None:
     done = replay("run", "--config", config, *arguments)
     assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_switch_is_asked_with_the_election_id_and_arbitration_that_are_given(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[ClientOptions]()
+
+    def refused(options: ClientOptions, name: str) -> None:
+        asked.append(options)
+        raise OptionsError("seen")
+
+    monkeypatch.setattr("dpu_app.replay.build.P4RuntimeTarget", refused)
+    switch = ("run", "--config", config, "--generate", "mix", "--targets", "p4rt://127.0.0.1:1", "--p4rt-plaintext")
+    replay(*switch)
+    replay(*switch, "--p4rt-election-id", 1 << 64, "--p4rt-arbitration", "off")
+    assert [(one.election_id, one.arbitration) for one in asked] == [(1, "required"), (1 << 64, "off")]
+
+
+def test_a_switch_that_is_not_there_is_one_line(config: Path) -> None:
+    arguments = ("run", "--config", config, "--generate", "mix", "--targets", "p4rt://127.0.0.1:1", "--p4rt-plaintext")
+    command = [sys.executable, "-m", "dpu_app.replay", *map(str, arguments)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr.startswith("dpu-replay: p4rt://127.0.0.1:1")) == (2, True), done.stderr
+    assert not re.search(r"^[EIW]\d{4} |All log messages before", done.stderr, re.MULTILINE), done.stderr
+
+
+def test_diff_generates_traffic_to_the_vips_of_both_files(tmp_path: Path) -> None:
+    text = "packet:\n  interface: uplink\n  vips:\n    - {{ service: web, address: {}, port: 443 }}\n"
+    text += "  acl:\n    - {{ service: web, source: 0.0.0.0/0, action: deny }}\n"
+    files = [written(tmp_path / f"{end}.yaml", text.format(f"192.0.2.{end}")) for end in (1, 2)]
+    mix = ("--generate", "flood", "--count", 500, "--targets", "model", "-o", "json")
+    summary = json.loads(replay("diff", "--a", files[0], "--b", files[1], *mix).stdout)["summary"]
+    rules = {rule["rule"] for rule in summary["rules"]}
+    assert any(rule.startswith("a: ") for rule in rules) and any(rule.startswith("b: ") for rule in rules), rules
 
 
 def test_a_bad_configuration_is_status_2_with_its_line(tmp_path: Path) -> None:
