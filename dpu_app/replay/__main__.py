@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -20,10 +21,11 @@ from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.replay import inputs, report
 from dpu_app.replay.build import P4RT, Setting, SwitchOptions, split, target
 from dpu_app.replay.diff import Differ, batch_changes, native_changes
+from dpu_app.replay.ending import UNUSABLE, orderly
 from dpu_app.replay.inputs import InputError
 from dpu_app.replay.names import Names
 from dpu_app.replay.native import Frames, NativeTarget
-from dpu_app.replay.pcap_out import PcapWriter
+from dpu_app.replay.pcap_out import PcapWriter, refuse_input
 from dpu_app.replay.report import Output
 from dpu_app.replay.run import Judged, Outcome, run_batches, run_native
 from dpu_app.replay.target import TargetFailed
@@ -34,8 +36,14 @@ from dpu_app.telemetry import log as logs
 LISTED_MAX = 100
 """Differing frames that are listed for people; --frames lists all, and the summary counts all."""
 DIFFERENT = 1
-UNUSABLE = 2
+U64_MAX = 2**64 - 1
+NOTHING_COMPARED = (
+    "nothing was compared: give frames of 14 to 3,520 bytes (capture with receive offload off; --cut pad or keep)"
+)
 CLOCK_CAPTURE = "the capture's own times: meters are exact and repeatable"
+CLOCK_IMPLIED = f"{CLOCK_CAPTURE} (several targets imply --clock)"
+CLOCK_SWITCH = "the switch's own: what meters say is not repeatable (--clock does not reach it)"
+CLOCK_BESIDE_SWITCH = "the capture's own times, but the switch has its own: compare meters at per_s: 0"
 CLOCK_NOW = "now, as frames are replayed: what meters say is not repeatable (--clock takes the capture's times)"
 
 app = typer.Typer(
@@ -51,6 +59,8 @@ app = typer.Typer(
 @app.callback()
 def prepared() -> None:
     """Logs go to standard error; standard output is for results."""
+    # gRPC writes its own lines beside our one, which says the fix.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logs.configure("dpu-replay", logs.Level.WARNING)
 
 
@@ -60,6 +70,14 @@ class Traffic(StrEnum):
     FLOOD = "flood"
     SCAN = "scan"
     MIX = "mix"
+
+
+class Ask(StrEnum):
+    """How a P4Runtime switch is asked to take us for its controller."""
+
+    REQUIRED = "required"
+    TRY = "try"
+    OFF = "off"
 
 
 class Cut(StrEnum):
@@ -75,9 +93,11 @@ Scapy = Annotated[
     str | None,
     typer.Option("--scapy", help="A Scapy expression. It is evaluated as Python: give only what you wrote yourself."),
 ]
-Generate = Annotated[Traffic | None, typer.Option("--generate", help="Traffic to the VIPs of the configuration.")]
-Count = Annotated[int, typer.Option("--count", min=1, help="Frames to generate.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed generates the same frames.")]
+Generate = Annotated[
+    Traffic | None, typer.Option("--generate", help="Traffic to the VIPs of the configuration, or of both.")
+]
+Count = Annotated[int, typer.Option("--count", min=1, max=U64_MAX, help="Frames to generate.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=U64_MAX, help="The same seed generates the same frames.")]
 CutOption = Annotated[Cut, typer.Option("--cut", help="Frames cut by the capture: pad with zeros, keep, or skip.")]
 Targets = Annotated[str, typer.Option("--targets", help="Of xdp, model, wire, p4rt://HOST:PORT; with commas between.")]
 Clock = Annotated[bool, typer.Option("--clock", help="Take the capture's own times: meters become repeatable.")]
@@ -85,6 +105,7 @@ Format = Annotated[Output, typer.Option("--output", "-o", help="table for people
 
 
 @app.command()
+@orderly()
 def run(
     config: Annotated[Path, typer.Option("--config", help="The desired-state file.")],
     pcap: Pcap = None,
@@ -103,19 +124,28 @@ def run(
     p4rt_certificate: Annotated[Path | None, typer.Option(help="Our chain for the switch.")] = None,
     p4rt_private_key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
     p4rt_device_id: Annotated[int, typer.Option(min=1, help="The device behind the server.")] = 1,
+    p4rt_election_id: Annotated[int, typer.Option(min=0, help="Ours; the highest wins.")] = 1,
+    p4rt_arbitration: Annotated[
+        Ask, typer.Option(help="required: be the primary; try: go on without an answer (DPL); off.")
+    ] = Ask.REQUIRED,
     p4rt_device_config: Annotated[Path | None, typer.Option(help="Pushed where the switch has none: dpu.json.")] = None,
 ) -> None:
     """Judge every frame; with several targets, prove that they say the same."""
     if frames and output is Output.JSON:
         unusable("--frames is not for -o json: take -o jsonl, a line a frame")
     files = (p4rt_ca, p4rt_certificate, p4rt_private_key)
-    switch = SwitchOptions(p4rt_plaintext, *files, p4rt_device_id, p4rt_device_config)
+    device = p4rt_device_id, p4rt_device_config
+    switch = SwitchOptions(p4rt_plaintext, *files, *device, p4rt_election_id, p4rt_arbitration.value)
     with failures(), ExitStack() as opened:
+        wanted = split(targets)
+        with_switch = any(name.startswith(P4RT) for name in wanted)
+        if out:
+            refuse_input(out, config, pcap)
         plan = plan_of(config)
-        packet = packet_stage(plan)
-        source = source_of(packet, pcap, scapy, generate, count, seed, cut)
-        setting = Setting(clock, not any(name.startswith(P4RT) for name in split(targets)), switch)
-        asked = [opened.enter_context(target(name, plan, packet, setting)) for name in split(targets)]
+        packet = packet_stage(plan, config)
+        source = source_of((packet,), pcap, scapy, generate, count, seed, cut)
+        setting = Setting(clock or len(wanted) > 1, not with_switch, switch)
+        asked = [opened.enter_context(target(name, plan, packet, setting)) for name in wanted]
         progress = opened.enter_context(shown(output))
         names = Names(packet)
         [first, *others] = asked
@@ -125,10 +155,11 @@ def run(
             writer = opened.enter_context(PcapWriter(out)) if out else None
             printed = printer([one.name for one in asked], names, output, frames or output is Output.JSONL)
             outcome = run_batches(asked, source, progress, to_each(printed, writer))
-    finish(outcome, names, output, clock_text(clock))
+    finish(outcome, names, output, clock_text(clock, len(wanted), with_switch))
 
 
 @app.command()
+@orderly()
 def diff(
     a: Annotated[Path, typer.Option("--a", help="The desired-state file of now.")],
     b: Annotated[Path, typer.Option("--b", help="The one that comes after.")],
@@ -152,8 +183,8 @@ def diff(
     with failures(), ExitStack() as opened:
         plan_a = plan_of(a)
         plans = plan_a, plan_of(b, plan_a)
-        packets = packet_stage(plans[0]), packet_stage(plans[1])
-        source = source_of(packets[0], pcap, scapy, generate, count, seed, cut)
+        packets = packet_stage(plans[0], a), packet_stage(plans[1], b)
+        source = source_of(packets, pcap, scapy, generate, count, seed, cut)
         setting = Setting(clock)
         first, second = (
             opened.enter_context(target(targets, plan, packet, setting))
@@ -176,6 +207,8 @@ def diff(
         report.changes_table(differ.changes, clock_text(clock))
     else:
         print_json({"summary": report.changes_json(differ.changes, clock_text(clock))}, output)
+    if not differ.changes.compared:
+        unusable(NOTHING_COMPARED)
     raise typer.Exit(DIFFERENT if differ.changes.frames else 0)
 
 
@@ -192,6 +225,8 @@ def failures() -> Iterator[None]:
         yield
     except LoadError as error:
         unusable("\n".join(str(problem) for problem in error.problems))
+    except BrokenPipeError:
+        raise
     except (InputError, TargetFailed, TargetError, OSError) as error:
         unusable(str(error))
 
@@ -202,27 +237,42 @@ def plan_of(file: Path, previous: Plan = EMPTY_PLAN) -> Plan:
     return compile_plan(loaded.desired, loaded.folder, previous.revision + 1, previous)
 
 
-def packet_stage(plan: Plan) -> PlanPacket:
-    """The packet stage of a plan. Raises InputError."""
+def packet_stage(plan: Plan, file: Path) -> PlanPacket:
+    """The packet stage of a file's plan. Raises InputError."""
     if plan.packet is None:
-        raise InputError("the configuration has no packet stage: add `packet:` with an interface and VIPs")
+        raise InputError(f"{file} has no packet stage: add `packet:` with an interface and VIPs")
+    if plan.packet.programmed_by != "agent":
+        raise InputError(
+            f"{file}: its tables come from a controller (programmed_by: {plan.packet.programmed_by}), so there is no "
+            "policy in it: replay a file with `programmed_by: agent` that has the controller's tables"
+        )
     return plan.packet
 
 
 def source_of(
-    packet: PlanPacket, pcap: str | None, scapy: str | None, generate: Traffic | None, count: int, seed: int, cut: Cut
+    packets: Sequence[PlanPacket],
+    pcap: str | None,
+    scapy: str | None,
+    generate: Traffic | None,
+    count: int,
+    seed: int,
+    cut: Cut,
 ) -> Frames:
     """The frames that the options name. Raises InputError."""
     if sum(given is not None for given in (pcap, scapy, generate)) != 1:
         raise InputError("say what to replay: one of --pcap, --scapy, --generate")
     if pcap is not None:
         return inputs.capture(pcap, cut)
-    return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packet)
+    return inputs.expression(scapy) if scapy is not None else inputs.generated(str(generate), count, seed, packets)
 
 
-def clock_text(clock: bool) -> str:
-    """Which clock it was, for people."""
-    return CLOCK_CAPTURE if clock else CLOCK_NOW
+def clock_text(clock: bool, targets: int = 1, with_switch: bool = False) -> str:
+    """Which clock it was, for people. Several targets have one clock, else their meters could not be compared."""
+    if with_switch:
+        return CLOCK_SWITCH if targets == 1 else CLOCK_BESIDE_SWITCH
+    if clock:
+        return CLOCK_CAPTURE
+    return CLOCK_IMPLIED if targets > 1 else CLOCK_NOW
 
 
 @contextmanager
@@ -275,6 +325,8 @@ def finish(outcome: Outcome, names: Names, output: Output, clock: str) -> None:
         report.outcome_table(outcome, names, clock)
     else:
         print_json({"summary": report.outcome_json(outcome, names, clock)}, output)
+    if len(outcome.sums) > 1 and not outcome.compared:
+        unusable(NOTHING_COMPARED)
     raise typer.Exit(DIFFERENT if outcome.differing else 0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from dpu_app.model.plan import Plan
 from dpu_app.model.plan_packet import PlanPacket
 from dpu_app.p4rt.errors import ClientError
-from dpu_app.p4rt.options import ClientOptions, OptionsError, TlsFiles
+from dpu_app.p4rt.options import Arbitration, ClientOptions, OptionsError, TlsFiles
 from dpu_app.replay.inputs import InputError
 from dpu_app.replay.native import NativeTarget, XdpProgram
 from dpu_app.replay.p4rt import P4Switch
@@ -34,6 +34,8 @@ class SwitchOptions:
     private_key: Path | None = None
     device_id: int = 1
     device_config: Path | None = None
+    election_id: int = 1
+    arbitration: Arbitration = "required"
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def switch(name: str, plan: Plan, options: SwitchOptions) -> Iterator[P4Switch]:
             tls=tls,
             device_id=options.device_id,
             device_config=options.device_config,
+            election_id=options.election_id,
+            arbitration=options.arbitration,
         )
         programmed = P4RuntimeTarget(client_options, name)
     except OptionsError as error:

@@ -37,6 +37,7 @@ class Changes:
     rules: dict[tuple[str, str], Rule] = field(default_factory=dict)
     frames: int = 0
     compared: int = 0
+    not_compared: int = 0
     notes: list[str] = field(default_factory=list)
 
     def add(self, rule: str, effect: str, changed: Changed) -> None:
@@ -92,9 +93,10 @@ def native_changes(
         kept, more = loop.slice(frames)
         yield from kept
         progress(frames)
-    changes.compared = frames.frames - sum(loop.not_asked)
-    if sum(loop.not_asked):
-        changes.notes.append(f"{sum(loop.not_asked)} frames below 14 or beyond 3,520 bytes were not asked about")
+    changes.not_compared = sum(loop.not_asked)
+    changes.compared = frames.frames - changes.not_compared
+    if changes.not_compared:
+        changes.notes.append(f"{changes.not_compared} frames below 14 or beyond 3,520 bytes were not asked about")
     changes.notes += input_notes(frames)
 
 
@@ -109,6 +111,8 @@ def batch_changes(
                 changes.compared += 1
                 if changes_way(a, b):
                     yield Changed(index, clock_ns, frame, (a, b))
+            else:
+                changes.not_compared += 1
             index += 1
         progress(frames)
     changes.notes += input_notes(frames)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -28,10 +29,11 @@ def capture(path: str, cut: str) -> Frames:
         raise InputError(str(error)) from error
 
 
-def generated(traffic: str, count: int, seed: int, packet: PlanPacket) -> Frames:
-    """Traffic to the VIPs of a plan."""
-    vips = [(ipaddress.ip_address(vip.address).packed, vip.protocol, vip.port) for vip in packet.tables.vips]
-    return Frames.generated(traffic, count, seed, INTERVAL_NS, vips)
+def generated(traffic: str, count: int, seed: int, packets: Iterable[PlanPacket]) -> Frames:
+    """Traffic to the VIPs of all plans, each once and in their order."""
+    vips = [vip for packet in packets for vip in packet.tables.vips]
+    ends = dict.fromkeys((ipaddress.ip_address(vip.address).packed, vip.protocol, vip.port) for vip in vips)
+    return Frames.generated(traffic, count, seed, INTERVAL_NS, list(ends))
 
 
 def expression(text: str) -> Frames:
@@ -47,6 +49,8 @@ def expression(text: str) -> Frames:
     try:
         made = eval(text, vars(scapy.all).copy())
         frames = [bytes(with_ethernet(packet)) for packet in islice(packets(made), SCAPY_FRAMES_MAX + 1)]
+    except InputError:
+        raise
     except Exception as error:
         # Whatever the expression raises is the expression's fault.
         raise InputError(f"the Scapy expression fails: {type(error).__name__}: {error}") from error
@@ -56,13 +60,19 @@ def expression(text: str) -> Frames:
 
 
 def packets(made: Any) -> Iterator[Any]:
-    """Every packet: of lists of them, and of packets whose fields are sets."""
+    """Every packet: of lists of them, and of packets whose fields are sets. Raises InputError."""
     from scapy.packet import Packet
 
     if isinstance(made, bytes):
         yield made
     elif isinstance(made, Packet):
         yield from made
+    elif isinstance(made, str) or not isinstance(made, Iterable):
+        # A letter of a text is a text again.
+        raise InputError(
+            f"the Scapy expression makes {reprlib.repr(made)}, which is not a packet: give packets, lists of them, "
+            "or bytes"
+        )
     else:
         for item in made:
             yield from packets(item)

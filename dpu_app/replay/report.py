@@ -53,7 +53,10 @@ def frame_json(judged: Judged, targets: list[str], names: Names) -> str:
 def outcome_json(outcome: Outcome, names: Names, clock: str) -> dict[str, object]:
     """The whole run for programs."""
     targets = {target: sums.row(names) for target, sums in outcome.sums.items()}
-    return {"clock": clock, "differing": outcome.differing, "targets": targets, "notes": outcome.notes}
+    compared = {}
+    if len(targets) > 1:
+        compared = {"compared": outcome.compared, "not_compared": outcome.not_compared}
+    return {"clock": clock, "differing": outcome.differing, **compared, "targets": targets, "notes": outcome.notes}
 
 
 def outcome_table(outcome: Outcome, names: Names, clock: str) -> None:
@@ -79,8 +82,17 @@ def outcome_table(outcome: Outcome, names: Names, clock: str) -> None:
             console.print(f"{target} listener groups: {shares}")
     console.print(f"clock: {clock}")
     if len(outcome.sums) > 1:
-        console.print(f"{outcome.differing:,} frames differ" if outcome.differing else "no frame differs")
+        console.print(comparison(outcome))
     notes(console, outcome.notes)
+
+
+def comparison(outcome: Outcome) -> str:
+    """What the comparison of several targets says, and about how many frames."""
+    if not outcome.compared:
+        return f"nothing was compared: {outcome.not_compared:,} frames were not asked about"
+    said = f"{outcome.differing:,} frames differ" if outcome.differing else "no frame differs"
+    left = f", {outcome.not_compared:,} not compared by every target" if outcome.not_compared else ""
+    return f"{said} ({outcome.compared:,} compared{left})"
 
 
 def notes(console: Console, lines: list[str]) -> None:
@@ -107,6 +119,7 @@ def changes_json(changes: Changes, clock: str) -> dict[str, object]:
     return {
         "clock": clock,
         "compared": changes.compared,
+        "not_compared": changes.not_compared,
         "changed": changes.frames,
         "rules": rules,
         "notes": changes.notes,
@@ -124,5 +137,7 @@ def changes_table(changes: Changes, clock: str) -> None:
         counts = f"{rule.frames:>12,}{rule.bytes:>16,}{f'#{rule.first_index}':>12}"
         console.print(f"{counts}  {rule.effect:<{widest}}  {rule.rule}", markup=False)
     console.print(f"{changes.frames:,} of {changes.compared:,} frames change")
+    if changes.not_compared:
+        console.print(f"{changes.not_compared:,} frames were not compared")
     console.print(f"clock: {clock}")
     notes(console, changes.notes)

@@ -33,6 +33,10 @@ class Outcome:
 
     sums: dict[str, Sums]
     differing: int = 0
+    compared: int = 0
+    """Frames that several targets answered."""
+    not_compared: int = 0
+    """Frames that not every target could be asked about."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -62,6 +66,8 @@ def run_batches(
                 outcome.sums[target.name].add(answer, len(frame))
             same = alike(answers, blind)
             outcome.differing += not same
+            outcome.compared += len(answers) - answers.count(None) > 1
+            outcome.not_compared += None in answers
             each(Judged(index, clock_ns, frame, answers, same))
             index += 1
         progress(frames)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,32 +13,43 @@ from pyroute2 import netns
 from typer.testing import CliRunner
 
 from dpu_app.model.plan_packet import PlanPacket
+from dpu_app.replay import wire
 from dpu_app.replay.__main__ import app
 from dpu_app.replay.answer import Answer
 from dpu_app.replay.native import NativeTarget, XdpProgram
 from dpu_app.replay.oracle import Oracle
 from dpu_app.replay.p4rt import P4Switch
-from dpu_app.replay.target import TargetFailed
 from dpu_app.replay.wire import Wire
-from dpu_app.targets.base import TargetUnavailable
 from dpu_app.targets.packet.rig import XdpRig
 from tests.conformance.bmv2 import CONFIG, Bmv2, installed
 from tests.packets.config import TEXT, plan, split_weights
 from tests.packets.strategies import sequences
 from tests.packets.tables import wrong_alone, wrong_together
+from tests.privileges import packet_stage_missing
 from tests.unit.dpu_app.samples import TEXT as HEAD
 
+FRAME_BYTES_MAX = {"xdp": 3_520, "wire": wire.FRAME_BYTES_MAX}
 
-class Asked(Protocol):
-    """A FrameTarget's part that is needed."""
 
-    def judge(self, frames: Sequence[tuple[int, bytes]]) -> list[Answer | None]: ...
+def skip_without_packet_stage() -> None:
+    """Skips for what the machine lacks only: a program that does not load is a failure."""
+    missing = packet_stage_missing()
+    if missing:
+        pytest.skip(missing)
+
+
+def answered(asked: NativeTarget | Wire, frame: bytes, answer: Answer | None, known: Answer) -> Answer:
+    """The answer; the known one only for a frame of a length that the target cannot take."""
+    if answer is None:
+        assert not 14 <= len(frame) <= FRAME_BYTES_MAX[asked.name], f"{asked.name} does not answer {len(frame)} bytes"
+        return known
+    return answer
 
 
 class Subject:
     """A target with the oracle's interface. What cannot be asked is answered by the oracle."""
 
-    def __init__(self, rig: XdpRig, asked: Asked, now: PlanPacket) -> None:
+    def __init__(self, rig: XdpRig, asked: NativeTarget | Wire, now: PlanPacket) -> None:
         self.rig = rig
         self.asked = asked
         self.oracle = Oracle(now)
@@ -47,7 +57,7 @@ class Subject:
     def judge(self, frame: bytes, clock_ns: int) -> Answer:
         expected = self.oracle.judge(frame, clock_ns)
         [answer] = self.asked.judge([(clock_ns, frame)])
-        return answer or expected
+        return answered(self.asked, frame, answer, expected)
 
     def program(self, packet: PlanPacket, epoch: int) -> None:
         self.oracle.program(packet, epoch)
@@ -67,15 +77,9 @@ class Kind:
         """A target without flows. Skips where this machine has no privilege for it."""
         if self.rig is None or self.asked is None or self.entries_max != now.flows.entries_max:
             self.close()
-            try:
-                self.rig = XdpRig((now,), capture_clock=True)
-                self.asked = self.ask(self.rig)
-            except TargetUnavailable as error:
-                pytest.skip(f"the packet programs cannot be loaded here: {error}")
-            except TargetFailed as error:
-                if os.geteuid() == 0:
-                    raise
-                pytest.skip(f"{self.name} cannot be asked here: {error}")
+            skip_without_packet_stage()
+            self.rig = XdpRig((now,), capture_clock=True)
+            self.asked = self.ask(self.rig)
             self.entries_max = now.flows.entries_max
         flow = self.rig.loaded.maps["flow"]
         for key in [key for key, _ in flow.items()]:
@@ -102,6 +106,22 @@ def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     made.close()
 
 
+@pytest.mark.parametrize(("length", "taken"), [(13, False), (14, True), (3_414, True), (3_520, True), (3_521, False)])
+def test_every_length_that_a_target_takes_has_an_answer(kind: Kind, length: int, taken: bool) -> None:
+    subject = kind.fresh(plan())
+    taken = taken and length <= FRAME_BYTES_MAX[kind.name]
+    frame = (bytes.fromhex("020000000001020000000002") + b"\x08\x06" + bytes(4_000))[:length]
+    [answer] = subject.asked.judge([(1, frame)])
+    assert (answer is not None) == taken
+    assert answered(subject.asked, frame, answer, subject.oracle.judge(frame, 1)) == Oracle(plan()).judge(frame, 1)
+
+
+def test_a_target_that_does_not_answer_is_not_taken_for_equal(kind: Kind) -> None:
+    subject = kind.fresh(plan())
+    with pytest.raises(AssertionError, match="does not answer 60 bytes"):
+        answered(subject.asked, bytes(60), None, subject.oracle.judge(bytes(60), 1))
+
+
 def test_cases_that_may_follow_each_other(kind: Kind) -> None:
     assert wrong_together(kind.fresh(plan())) == []
 
@@ -119,8 +139,9 @@ def test_random_frames(kind: Kind) -> None:
     @given(sequences)
     def same(sequence: list[tuple[int, bytes]]) -> None:
         expected = [subject.oracle.judge(frame, clock_ns) for clock_ns, frame in sequence]
-        answered = subject.asked.judge(sequence)
-        assert [answer or known for answer, known in zip(answered, expected, strict=True)] == expected
+        answers = subject.asked.judge(sequence)
+        triples = zip(sequence, answers, expected, strict=True)
+        assert [answered(subject.asked, frame, answer, known) for (_, frame), answer, known in triples] == expected
 
     same()
 
@@ -165,11 +186,8 @@ def test_command_line_programs_and_asks_a_p4_switch(bmv2: Bmv2, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def loadable() -> None:
-    """Skips where the packet programs cannot be loaded."""
-    try:
-        XdpRig((plan(),)).close()
-    except TargetUnavailable as error:
-        pytest.skip(f"the packet programs cannot be loaded here: {error}")
+    """Skips where the machine has not what the packet programs need."""
+    skip_without_packet_stage()
 
 
 def replayed(*arguments: object) -> tuple[int, dict[str, Any]]:

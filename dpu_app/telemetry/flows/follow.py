@@ -115,10 +115,10 @@ def follow(path: Path, wanted: dict[str, str], count: int) -> Iterator[dict[str,
 
 
 def lines(connection: socket.socket) -> Iterator[bytes]:
-    """Lines until the other side closes."""
+    """Whole lines until the other side closes; it may do that in the middle of one."""
     with connection.makefile("rb") as file:
         try:
-            yield from file
+            yield from (line for line in file if line.endswith(b"\n"))
         except ConnectionResetError:
             return
 

@@ -104,14 +104,18 @@ class Join:
             return []
         if reported is not None:
             reported.sweep = self.sweep
-            if now - reported.at < self.active_timeout_s or reported.counters == counters_of(seen):
+            if now - reported.at < self.active_timeout_s:
+                return []
+            if reported.counters == counters_of(seen) and seen.key not in self.held:
                 return []
         elif len(self.reported) >= self.entries_max:
             self.not_reported += 1
             return []
-        self.reported[place] = Reported(counters_of(seen), now, self.sweep)
         out: list[Flow] = []
         work = self.take(seen, out)
+        if reported is not None and work is None and reported.counters == counters_of(seen):
+            return out
+        self.reported[place] = Reported(counters_of(seen), now, self.sweep)
         return [*out, Flow(less(seen, reported), work.sums() if work else NOTHING_DONE)]
 
     def swept(self) -> None:

@@ -141,6 +141,27 @@ def test_full_table_lets_the_oldest_go_and_counts_it() -> None:
     assert (evicted.seen.end, evicted.seen.client_port, joined.evicted) == (FlowEnd.ENDED, 40_000, 3)
 
 
+def test_requests_of_a_flow_that_is_quiet_since_its_record_are_in_the_next_one() -> None:
+    joined = join()
+    listed = seen(end=FlowEnd.ACTIVE)
+    one(joined.goes_on(listed, 1.0 + ACTIVE_S))
+    # Its line was written after the flow was listed.
+    joined.request(at(1_500), 2.0 + ACTIVE_S)
+    assert joined.goes_on(listed, 2.0 + ACTIVE_S) == []
+    late = one(joined.goes_on(listed, 1.0 + 2 * ACTIVE_S))
+    assert (late.seen.packets_in, late.done.requests) == (0, 1)
+    assert joined.goes_on(listed, 1.0 + 3 * ACTIVE_S) == joined.flush() == []
+
+
+def test_quiet_flow_has_no_record_for_requests_of_a_later_connection() -> None:
+    joined = join()
+    listed = seen(end=FlowEnd.ACTIVE)
+    one(joined.goes_on(listed, 1.0 + ACTIVE_S))
+    joined.request(request(ts=rfc3339(listed.end_ms + SLACK_MS + 1), duration_ms=0), 2.0 + ACTIVE_S)
+    assert joined.goes_on(listed, 1.0 + 2 * ACTIVE_S) == []
+    assert one(joined.flush()).done.requests == 1
+
+
 def test_flow_that_goes_on_has_records_of_what_is_new() -> None:
     joined = join()
     young = seen(end=FlowEnd.ACTIVE)

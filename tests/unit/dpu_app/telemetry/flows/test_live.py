@@ -244,3 +244,11 @@ def test_agent_that_refuses_or_ends_is_said(tmp_path: Path) -> None:
     with pytest.raises(FollowError, match="has ended"):
         next(records)
     closer.join()
+
+
+def test_half_a_line_when_the_agent_closes_is_its_end() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b'{"lost": 1}\n{"first": "20')
+        theirs.shutdown(socket.SHUT_WR)
+        assert list(follow.lines(ours)) == [b'{"lost": 1}\n']
