@@ -58,7 +58,9 @@ def test_both_requests_of_a_connection_are_in_the_record_of_its_flow(stack: Stac
     ids = {request_id for request_id, *_ in asked}
     until(lambda: ids <= {line["request_id"] for line in stack.journal()}, "both lines are in the journal", 10)
     telemetry.stop()
-    (found,) = [json.loads(line) for line in written.read_text().splitlines()]
+    # Requests of tests before this one may be written late: theirs are records without a flow.
+    records = [json.loads(line) for line in written.read_text().splitlines()]
+    (found,) = [record for record in records if record["packets_in"]]
     assert (found["end"], found["packets_in"], found["requests"], found["answered"]) == ("ended", 20, 2, 2)
     assert (found["tenant"], found["listener"], found["service"]) == ("alpha,beta", "public", "chat")
     lines = [line for line in stack.journal() if line["request_id"] in ids]
