@@ -199,9 +199,10 @@ class XdpTarget:
             wanted = rendered(maps, packet.tables, acl, bank)
             content = self._write_bank(bank, wanted)
         maps.flip(plan.epoch, bank)
+        # At once: an agent that dies in between leaves tables that its successor takes for somebody else's.
+        Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
         if not is_elsewhere:
             self._clear_bank(1 - bank)
-        Record(plan.revision, plan.epoch, self.digest(plan), content).write(maps)
         if not is_elsewhere:
             ended = end_flows_of_removed_services(self._ager(current), self.packet, packet)
             log.debug("what was left", flows=ended, ways=drop_ways_back(maps, self._ager(current), wanted.reverse))
